@@ -1,0 +1,105 @@
+"""What the law needs of the world. ``agent`` implements these; the tests use small fakes.
+
+Every method must be idempotent: after a power cut the step that was under way is simply done again.
+Methods raise :class:`Postponed` when the surroundings are at fault and :class:`Rejected` when the
+content is; any other exception is a defect and is treated as such by the conductor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from states.model import Package, Release
+from states.reasons import Rejection, Transient
+
+
+class Postponed(Exception):  # noqa: N818 - reads as what happened
+    """The step can't be done now; the same content is worth another try."""
+
+    def __init__(self, reason: Transient, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Rejected(Exception):  # noqa: N818
+    """The content is at fault; it must not be tried again by itself."""
+
+    def __init__(self, reason: Rejection, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class WorkerFigures:
+    """The worker's exact counters for the release it serves.
+
+    ``captured = classified + dropped``; ``errors`` counts engine failures since the release took over.
+    """
+
+    serving: str | None
+    captured: int
+    classified: int
+    dropped: int
+    errors: int
+
+
+class Store(Protocol):
+    """The release store on disk (design, section 3)."""
+
+    def missing(self, release: Release) -> tuple[Package, ...]:
+        """Packages whose verified bytes are not on disk, smallest first."""
+
+    def available_bytes(self) -> int:
+        """Bytes that may be written without touching the reserve."""
+
+    def fetched_bytes(self, package: Package) -> int:
+        """Bytes of a package already held in a resumable partial download."""
+
+    def active(self) -> str | None:
+        """Release id that ``current`` points at, or None."""
+
+    def assemble(self, release: Release) -> None:
+        """Make ``releases/<id>/`` complete and durable; raises Postponed."""
+
+    def switch(self, release_id: str | None, previous: str | None) -> None:
+        """Point ``current`` and ``previous`` at these releases, atomically and durably."""
+
+    def holds(self, release_id: str) -> bool:
+        """Whether ``releases/<id>/`` is complete on disk."""
+
+    def collect(self, keep: frozenset[str]) -> None:
+        """Remove partial downloads, releases and blobs that neither retention nor ``keep`` wants."""
+
+
+class Fetcher(Protocol):
+    """Downloads packages into the store, resumable after a power cut."""
+
+    async def fetch(self, packages: tuple[Package, ...], progress: Callable[[int, int], None]) -> None:
+        """Fetch all; ``progress(bytes_done, bytes_total)``. Raises Postponed or Rejected."""
+
+
+class Verifier(Protocol):
+    """Proves a release before anything serves it."""
+
+    async def verify(self, release: Release) -> None:
+        """Raises Rejected with the reason, or Postponed."""
+
+
+class Worker(Protocol):
+    """The inference worker, wherever it runs."""
+
+    async def prepare(self, release_id: str) -> None:
+        """Load and warm beside the serving release. Raises Postponed (away) or Rejected."""
+
+    async def commit(self, release_id: str) -> None:
+        """Switch between two frames to a prepared release. Raises Postponed or Rejected."""
+
+    async def withdraw(self) -> None:
+        """Stop serving: there is no release to go back to."""
+
+    async def figures(self) -> WorkerFigures:
+        """Counters now. Raises Postponed when the worker is away."""

@@ -1,0 +1,41 @@
+"""Why an update is refused, and what may heal by itself.
+
+The values are written to the journal and shown to people; never rename one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Rejection(StrEnum):
+    """The content itself is at fault: remembered by content, never tried again by itself."""
+
+    INCOMPLETE = "incomplete-release"
+    TOO_LARGE = "too-large"
+    UNSUPPORTED_URI = "unsupported-uri"
+    SIZE_MISMATCH = "size-mismatch"
+    HASH_MISMATCH = "hash-mismatch"
+    LABELS_INVALID = "labels-invalid"
+    LABEL_COUNT_MISMATCH = "label-count-mismatch"
+    MODEL_INVALID = "model-invalid"
+    MODEL_UNSUPPORTED = "model-unsupported"
+    MODEL_CRASHED = "model-crashed"
+    MODEL_HUNG = "model-hung"
+    WORKER_REFUSED = "worker-refused"
+    COMMIT_WINDOW_FAILED = "commit-window-failed"
+    DEADLINE = "deadline"
+    CRASH_LOOP = "crash-loop"
+
+
+class Transient(StrEnum):
+    """The surroundings are at fault: the same content is tried again later."""
+
+    LINK_LOST = "link-lost"
+    SERVER_ERROR = "server-error"
+    NOT_FOUND = "not-found"
+    DISK_FULL = "disk-full"
+    STORAGE_ERROR = "storage-error"
+    CLOCK_WRONG = "clock-wrong"
+    WORKER_AWAY = "worker-away"
+    STALLED = "stalled"
