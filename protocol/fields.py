@@ -1,0 +1,66 @@
+"""Checked access to the fields of a decoded map, with errors that name the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocol.errors import CodecError
+from protocol.formats import is_encodable
+
+Key = int | str
+
+
+class Fields:
+    """A map of a decoded document.
+
+    A field may have several names (its CBOR number, its long and its short JSON name); the first
+    that is present and not null counts. Unknown keys are ignored. Every check raises CodecError.
+    """
+
+    def __init__(self, document: object, where: str) -> None:
+        if not isinstance(document, Mapping):
+            raise CodecError(f"{where}: must be a map, not {type(document).__name__}")
+        self._map = document
+        self._where = where
+
+    def find(self, *names: Key) -> object | None:
+        """The raw value, or None when it is missing or null."""
+        return next((self._map[n] for n in names if self._map.get(n) is not None), None)
+
+    def place(self, *names: Key) -> str:
+        """How errors name this field."""
+        text, *others = sorted(map(str, names), key=len, reverse=True)
+        alias = f" (key {', '.join(others)})" if others else ""
+        return f"{self._where}.{text}{alias}"
+
+    def integer(self, *names: Key, maximum: int, default: int | None = None) -> int:
+        """An integer in 0…maximum; a missing one is the default, or an error without a default."""
+        value = self._require(default, *names)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= maximum:
+            raise CodecError(
+                f"{self.place(*names)}: must be an integer from 0 to {maximum}, not {value!r:.40}"
+            )
+        return value
+
+    def text(self, *names: Key, limit: int, default: str | None = None) -> str:
+        """Text of 1…limit characters without control characters."""
+        value = self._require(default, *names)
+        if not isinstance(value, str):
+            raise CodecError(f"{self.place(*names)}: must be text, not {type(value).__name__}")
+        if not 1 <= len(value) <= limit:
+            raise CodecError(
+                f"{self.place(*names)}: must have 1 to {limit} characters, not {len(value)}"
+            )
+        if not is_encodable(value) or any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
+            raise CodecError(f"{self.place(*names)}: must be printable text, not {value!r:.40}")
+        return value
+
+    def optional_text(self, *names: Key, limit: int) -> str | None:
+        """Like text(), but a missing field is None."""
+        return None if self.find(*names) is None else self.text(*names, limit=limit)
+
+    def _require(self, default: object, *names: Key) -> object:
+        value = self.find(*names)
+        if value is None and default is None:
+            raise CodecError(f"{self.place(*names)}: is missing")
+        return default if value is None else value
