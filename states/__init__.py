@@ -1,0 +1,1 @@
+"""The law: the update state machine and every decision it takes. No I/O, no clock."""

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from states.model import Package, Release
+from states.model import Deployment, Package, Release
 from states.reasons import Rejection, Transient
+from states.update import Transition, Update
 
 
 class Postponed(Exception):  # noqa: N818 - reads as what happened
@@ -37,7 +38,7 @@ class Rejected(Exception):  # noqa: N818
 class WorkerFigures:
     """The worker's exact counters for the release it serves.
 
-    ``captured = classified + dropped``; ``errors`` counts engine failures since the release took over.
+    ``captured = classified + dropped``; ``errors`` counts engine failures of that release.
     """
 
     serving: str | None
@@ -72,13 +73,15 @@ class Store(Protocol):
         """Whether ``releases/<id>/`` is complete on disk."""
 
     def collect(self, keep: frozenset[str]) -> None:
-        """Remove partial downloads, releases and blobs that neither retention nor ``keep`` wants."""
+        """Remove what neither retention nor the releases in ``keep`` want."""
 
 
 class Fetcher(Protocol):
     """Downloads packages into the store, resumable after a power cut."""
 
-    async def fetch(self, packages: tuple[Package, ...], progress: Callable[[int, int], None]) -> None:
+    async def fetch(
+        self, packages: tuple[Package, ...], progress: Callable[[int, int], None]
+    ) -> None:
         """Fetch all; ``progress(bytes_done, bytes_total)``. Raises Postponed or Rejected."""
 
 
@@ -103,3 +106,62 @@ class Worker(Protocol):
 
     async def figures(self) -> WorkerFigures:
         """Counters now. Raises Postponed when the worker is away."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the journal holds. ``elapsed`` is the time already spent in ``state``, in seconds.
+
+    It is None when the machine was rebooted since, for then no clock can tell.
+    """
+
+    state: str
+    update: Update | None
+    elapsed: float | None
+
+
+class Journal(Protocol):
+    """Remembers every step over a power cut."""
+
+    def load(self) -> Stored:
+        """The state as last committed; Idle on a new device."""
+
+    def commit(self, transition: Transition) -> None:
+        """Write the new state, the update and the transition in one durable transaction."""
+
+    def resumed(self, update: Update) -> None:
+        """Remember that the agent was started again within the present state."""
+
+    def next_update_id(self) -> int:
+        """A number no update has had."""
+
+    def is_rejected(self, release_id: str) -> bool:
+        """Whether this content was rejected and nobody has cleared that."""
+
+    def confirmed_releases(self) -> tuple[str, ...]:
+        """Ids of releases that once passed their commit window, newest first."""
+
+    def note_manifest(self, deployment: Deployment) -> None:
+        """Remember the newest sequence number of content that needs no update."""
+
+
+class Clock(Protocol):
+    """Time that only moves forward."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that time."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All of the world the conductor knows."""
+
+    journal: Journal
+    store: Store
+    fetcher: Fetcher
+    verifier: Verifier
+    worker: Worker
+    clock: Clock

@@ -38,4 +38,6 @@ class Transient(StrEnum):
     STORAGE_ERROR = "storage-error"
     CLOCK_WRONG = "clock-wrong"
     WORKER_AWAY = "worker-away"
+    NO_FRAMES = "no-frames"
     STALLED = "stalled"
+    INTERNAL_ERROR = "internal-error"

@@ -1,0 +1,215 @@
+"""Drives one update at a time through the machine: runs each state's work, then makes its move.
+
+* The journal is written before the machine moves; a power cut repeats a step, never skips one.
+* After a start the stored state is checked and its work begun again; nothing else resumes it.
+* A newer manifest is heeded wherever nothing has been switched yet, and ends a commit window.
+* Every state has a deadline; a step that fails in an unforeseen way is a postponed step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from states.decisions import Consideration, consider, give_way, supersedes
+from states.machine import STATES, SUPERSEDABLE, UpdateMachine
+from states.model import Deployment
+from states.policy import Policy
+from states.ports import Ports, Postponed, Rejected
+from states.reasons import Rejection, Transient
+from states.update import Move, Outcome, Transition, Update, after
+from states.work import Progress, Work
+
+logger = logging.getLogger(__name__)
+
+_SHORT_STATES = frozenset({"verifying", "activating", "confirming", "rolling-back", "reporting"})
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Progress nobody looks at."""
+
+
+class Conductor:
+    """The update agent without its hands: everything it touches is a port.
+
+    Call :meth:`offer` for every manifest, however often it is delivered, and keep :meth:`run`
+    running. ``run`` only returns by cancellation, which is safe at any point.
+    """
+
+    def __init__(self, ports: Ports, policy: Policy, progress: Progress = no_progress) -> None:
+        self._ports = ports
+        self._policy = policy
+        self._work = Work(ports, policy, progress)
+        self._news = asyncio.Event()
+        self._offered: Deployment | None = None
+        self._elapsed = 0.0
+        self._next: Update | None = None
+        self._ended: Update | None = None
+        self._update, state = self._recover()
+        self._machine = UpdateMachine(state, self._commit)
+
+    @property
+    def state(self) -> str:
+        """Name of the present state, as the journal holds it."""
+        return str(next(iter(self._machine.configuration)).value)
+
+    @property
+    def update(self) -> Update | None:
+        """The update under way, or None in Idle."""
+        return self._update
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a manifest waits to be considered."""
+        return self._news.is_set()
+
+    def offer(self, deployment: Deployment | None) -> None:
+        """Hand over the newest manifest; None when nothing is deployed to this device."""
+        self._offered = deployment
+        self._news.set()
+
+    def wake(self) -> None:
+        """What an update waits for may have healed: end the wait of AwaitingRetry now."""
+        self._work.wake.set()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            await self.step()
+
+    async def step(self) -> None:
+        """Do the work of the present state and move on."""
+        if self._update is None:
+            await self._idle()
+        else:
+            self._make(await self._result(self.state, self._update))
+
+    async def _idle(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+        offered = self._offered
+        verdict = self._consider(offered)
+        if verdict is Consideration.NEW and offered is not None:
+            self._move("offer", self._begin(offered))
+        elif verdict is not Consideration.NOTHING_DEPLOYED and offered is not None:
+            self._ports.journal.note_manifest(offered)
+
+    def _begin(self, deployment: Deployment) -> Update:
+        active = self._ports.store.active()
+        return Update(self._ports.journal.next_update_id(), deployment, fallback=active)
+
+    async def _result(self, state: str, update: Update) -> Move:
+        if state in _SHORT_STATES and update.resumes > self._policy.resume_limit:
+            detail = f"the agent was restarted {update.resumes} times in {state}"
+            return self._work.difficulty(state, update, Rejection.CRASH_LOOP, detail)
+        try:
+            return await self._race(state, update)
+        except Postponed as difficulty:
+            reason, detail = difficulty.reason, difficulty.detail
+        except Rejected as difficulty:
+            return self._work.difficulty(state, update, difficulty.reason, difficulty.detail)
+        except Exception as defect:
+            logger.exception("unforeseen error in %s", state)
+            reason, detail = Transient.INTERNAL_ERROR, f"{type(defect).__name__}: {defect}"
+        if state == "rolling-back":
+            # There is no better state to be in: the previous release must come back.
+            logger.warning("rolling back is tried again: %s", detail)
+            await self._ports.clock.sleep(self._policy.retry_delay(0))
+            return Move("again")
+        return self._work.difficulty(state, update, reason, detail)
+
+    async def _race(self, state: str, update: Update) -> Move:
+        """Run a state's work against its deadline and newer manifests."""
+        work = asyncio.ensure_future(self._work.of[state](update))
+        rivals: list[asyncio.Task[Move]] = []
+        seconds = self._policy.deadlines.get(state)
+        if seconds is not None:
+            left = max(0.0, seconds - self._elapsed)
+            rivals.append(_task(self._overdue(state, update, seconds, left)))
+        if state in SUPERSEDABLE or state == "confirming":
+            rivals.append(_task(self._newer(state, update)))
+        self._elapsed = 0.0
+        try:
+            await asyncio.wait({work, *rivals}, return_when=asyncio.FIRST_COMPLETED)
+            winner = next(task for task in (work, *rivals) if task.done())
+        finally:
+            for task in (work, *rivals):
+                task.cancel()
+            await asyncio.gather(work, *rivals, return_exceptions=True)
+        return winner.result()
+
+    async def _overdue(self, state: str, update: Update, seconds: float, left: float) -> Move:
+        await self._ports.clock.sleep(left)
+        return self._work.overdue(state, update, seconds)
+
+    async def _newer(self, state: str, update: Update) -> Move:
+        """Wait for a manifest with other content than the update under way."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if supersedes(self._offered, update):
+                wanted = self._consider(self._offered)
+                move = give_way(state, self._offered, wanted)
+                if move is not None:
+                    return move
+
+    def _consider(self, offered: Deployment | None) -> Consideration:
+        rejected = offered is not None and self._ports.journal.is_rejected(offered.release.id)
+        return consider(offered, self._ports.store.active(), rejected)
+
+    def _make(self, move: Move) -> None:
+        if self._update is None or move.event == "again":
+            return
+        changed = after(self._update, move)
+        if move.event == "supersede" and move.deployment is not None:
+            self._move(move.event, self._begin(move.deployment), ended=changed)
+        else:
+            self._move(move.event, changed)
+
+    def _move(self, event: str, update: Update, ended: Update | None = None) -> None:
+        self._next, self._ended = update, ended
+        self._machine.send(event)
+        self._update = None if self.state == "idle" else update
+        if self._update is None:
+            self._news.set()  # what was offered meanwhile is considered now
+
+    def _commit(self, event: str, source: str, target: str) -> None:
+        detail = self._next.detail if self._next else ""
+        step = Transition(event, source, target, self._next, self._ended, detail)
+        self._ports.journal.commit(step)
+
+    def _recover(self) -> tuple[Update | None, str]:
+        """Check what the journal holds; anything it can't mean leads to a safe state."""
+        stored = self._ports.journal.load()
+        update, state = stored.update, stored.state
+        if state == "idle" or update is None or state not in STATES:
+            return self._make_safe(state, update)
+        self._elapsed = stored.elapsed or 0.0
+        if state == "awaiting-retry":
+            # Nobody can tell how long a reboot took: then try again soon.
+            left = self._policy.retry_after_start
+            if stored.elapsed is not None:
+                left = max(0.0, update.retry_delay - stored.elapsed)
+            return replace(update, retry_delay=left), state
+        update = replace(update, resumes=update.resumes + 1)
+        self._ports.journal.resumed(update)
+        logger.info("continuing update %d in %s", update.id, state)
+        return update, state
+
+    def _make_safe(self, state: str, update: Update | None) -> tuple[Update | None, str]:
+        if state == "idle":
+            return None, state
+        target = "idle" if update is None else "rolling-back"
+        detail = f"the journal held state {state!r} with{'out' if update is None else ''} an update"
+        logger.error("%s; going to %s", detail, target)
+        if update is not None:
+            update = replace(update, outcome=Outcome.CANCELLED, detail=detail)
+        self._ports.journal.commit(Transition("recover", state, target, update, detail=detail))
+        return update, target
+
+
+def _task(step: Coroutine[Any, Any, Move]) -> asyncio.Task[Move]:
+    return asyncio.get_running_loop().create_task(step)

@@ -1,0 +1,185 @@
+"""What is done in each state. Every step may be done again after a power cut.
+
+A step answers with the :class:`~states.update.Move` its work came to. Difficulties are raised as
+:class:`~states.ports.Postponed` and :class:`~states.ports.Rejected`; what they mean in which state
+is decided by :func:`difficulty`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from states.decisions import Holdings, after_restore, plan, postpone, refuse, turn_back
+from states.policy import Policy
+from states.ports import Ports, Postponed, WorkerFigures
+from states.reasons import Rejection, Transient
+from states.update import Move, Outcome, Update
+from states.window import Verdict, Window
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+class Work:
+    """The work of every state, by name. ``wake`` ends the wait of AwaitingRetry early."""
+
+    def __init__(self, ports: Ports, policy: Policy, progress: Progress) -> None:
+        self._ports = ports
+        self._policy = policy
+        self._progress = progress
+        self._window: Window | None = None
+        self._seen: WorkerFigures | None = None
+        self.wake = asyncio.Event()
+        self.of: dict[str, Callable[[Update], Awaitable[Move]]] = {
+            "manifest-received": self._plan,
+            "downloading": self._download,
+            "verifying": self._verify,
+            "activating": self._activate,
+            "confirming": self._confirm,
+            "rolling-back": self._restore,
+            "reporting": self._report,
+            "awaiting-retry": self._wait,
+        }
+
+    async def _plan(self, update: Update) -> Move:
+        store, release = self._ports.store, update.deployment.release
+        if store.active() == release.id:
+            return Move("discard", Outcome.UNNEEDED)
+        move = plan(update, self._holdings(update), self._policy)
+        if move.reason is Transient.DISK_FULL:
+            store.collect(frozenset({release.id}))
+            move = plan(update, self._holdings(update), self._policy)
+        return move
+
+    def _holdings(self, update: Update) -> Holdings:
+        store = self._ports.store
+        missing = store.missing(update.deployment.release)
+        partial = sum(store.fetched_bytes(package) for package in missing)
+        return Holdings(missing, partial, store.available_bytes())
+
+    async def _download(self, update: Update) -> Move:
+        before = self._holdings(update)
+        try:
+            await self._ports.fetcher.fetch(before.missing, self._progress)
+        except Postponed as difficulty:
+            if self._holdings(update).missing_bytes == before.missing_bytes:
+                raise
+            # A bad link that still gets something across is no reason to wait ever longer.
+            fresh = replace(update, attempts=0)
+            return postpone(fresh, difficulty.reason, difficulty.detail, self._policy)
+        return Move("downloaded")
+
+    async def _verify(self, update: Update) -> Move:
+        release = update.deployment.release
+        await self._ports.verifier.verify(release)
+        self._ports.store.assemble(release)
+        return Move("accept")
+
+    async def _activate(self, update: Update) -> Move:
+        worker, release_id = self._ports.worker, update.release_id
+        await worker.prepare(release_id)
+        self._ports.store.switch(release_id, update.fallback)
+        await worker.commit(release_id)
+        return Move("switched")
+
+    async def _confirm(self, update: Update) -> Move:
+        """Watch the new release; a worker that was restarted opens the window anew."""
+        self._window = self._seen = None
+        while True:
+            now = await self._figures()
+            if now is not None:
+                verdict, why = await self._judge(update, now)
+                if verdict is Verdict.CONFIRMED:
+                    return Move("confirm", Outcome.CONFIRMED)
+                if verdict is Verdict.FAILED:
+                    return turn_back(update, Rejection.COMMIT_WINDOW_FAILED, why, self._policy)
+            await self._ports.clock.sleep(self._policy.figures_interval)
+
+    async def _judge(self, update: Update, now: WorkerFigures) -> tuple[Verdict, str]:
+        if self._window is None or self._window.lost_by(now):
+            await self._serve(update.release_id)
+            opened = await self._ports.worker.figures()
+            self._window = Window(update.release_id, opened)
+            return Verdict.UNDECIDED, ""
+        return self._window.judge(now, self._policy)
+
+    async def _figures(self) -> WorkerFigures | None:
+        """Counters now, or None while the worker is away: the deadline decides about that."""
+        try:
+            self._seen = await self._ports.worker.figures()
+        except Postponed:
+            self._seen = None
+        return self._seen
+
+    async def _serve(self, release_id: str) -> None:
+        await self._ports.worker.prepare(release_id)
+        await self._ports.worker.commit(release_id)
+
+    async def _restore(self, update: Update) -> Move:
+        """Put the newest good release back. The link decides; a worker that is away reads it."""
+        store = self._ports.store
+        confirmed = [r for r in self._ports.journal.confirmed_releases() if r != update.release_id]
+        candidates = [update.fallback, *confirmed] if update.fallback else confirmed
+        good = [r for r in dict.fromkeys(candidates) if store.holds(r)]
+        store.switch(good[0] if good else None, good[1] if len(good) > 1 else None)
+        try:
+            if good:
+                await self._serve(good[0])
+            else:
+                await self._ports.worker.withdraw()
+        except Postponed as away:
+            logger.warning("rolled back on disk; the worker follows when it is back: %s", away)
+        return after_restore(update)
+
+    async def _report(self, _update: Update) -> Move:
+        """The outcome stands in the outbox already; what is left is tidying up."""
+        try:
+            self._ports.store.collect(frozenset())
+        except Postponed as difficulty:
+            logger.warning("unneeded files stay for now: %s", difficulty)
+        return Move("reported")
+
+    async def _wait(self, update: Update) -> Move:
+        self.wake.clear()
+        sleep = asyncio.ensure_future(self._ports.clock.sleep(update.retry_delay))
+        wake = asyncio.ensure_future(self.wake.wait())
+        try:
+            await asyncio.wait({sleep, wake}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            wake.cancel()
+        return Move("retry")
+
+    def difficulty(
+        self, state: str, update: Update, reason: Rejection | Transient, detail: str
+    ) -> Move:
+        """What a difficulty means in a state: wait, refuse, or go back."""
+        if state == "rolling-back":
+            return after_restore(update)
+        if state == "reporting":
+            return Move("reported")
+        switched = self._ports.store.active() == update.release_id
+        if state == "confirming" or (state == "activating" and switched):
+            return turn_back(update, reason, detail, self._policy)
+        if isinstance(reason, Transient):
+            return postpone(update, reason, detail, self._policy)
+        if state == "activating":
+            return turn_back(update, reason, detail, self._policy)
+        return refuse(reason, detail)
+
+    def overdue(self, state: str, update: Update, seconds: float) -> Move:
+        """What it means that a state has used up its time."""
+        reason: Rejection | Transient = Rejection.DEADLINE
+        detail = f"{state} took longer than {seconds:g} s"
+        if state == "confirming":
+            if self._window is None:
+                reason, detail = Transient.WORKER_AWAY, "the worker never took the release over"
+            else:
+                reason, detail = self._window.at_deadline(self._seen)
+        elif state in {"manifest-received", "downloading"}:
+            reason = Transient.STALLED
+        return self.difficulty(state, update, reason, detail)

@@ -1,0 +1,124 @@
+"""Random lives of a device: whatever happens in whatever order, the law holds."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from states.machine import STATES
+from states.model import Deployment
+from states.policy import Policy
+from states.ports import Postponed, Rejected
+from states.reasons import Rejection, Transient
+from tests.states.world import Device, PowerCut, deployment, release
+
+STEPS = ["fetch", "verify", "assemble", "prepare", "switch", "switched", "commit", "figures"]
+ACCIDENTS = [
+    PowerCut(),
+    Postponed(Transient.LINK_LOST, "made up"),
+    Postponed(Transient.DISK_FULL, "made up"),
+    Rejected(Rejection.HASH_MISMATCH, "made up"),
+    RuntimeError("defect"),
+]
+VERSIONS = st.sampled_from(["1", "2", "3", "4"])
+
+events = st.one_of(
+    st.tuples(st.just("offer"), VERSIONS),
+    st.tuples(st.just("withdraw"), st.none()),
+    st.tuples(st.just("accident"), st.tuples(st.sampled_from(STEPS), st.sampled_from(ACCIDENTS))),
+    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("steps"), st.integers(1, 9)),
+)
+
+
+class Life:
+    """A device, its agent, and what must hold at every moment."""
+
+    def __init__(self) -> None:
+        self.device = Device(Policy(longest_retry=60))
+        self.agent = self.device.start()
+        self.sequence = 0
+
+    async def live(self, event: str, value: object) -> None:
+        if event == "offer":
+            self.sequence += 1
+            self.agent.offer(deployment(str(value), self.sequence))
+        elif event == "withdraw":
+            self.agent.offer(None)
+        elif event == "accident" and isinstance(value, tuple):
+            step, accident = value
+            self.device.world.accidents.setdefault(step, []).append(accident)
+        elif event == "restart":
+            self.agent = self.device.start()
+        elif isinstance(value, int):
+            await self.steps(value)
+        self.check()
+
+    async def steps(self, count: int) -> None:
+        async with self.device.pumping():
+            for _ in range(count):
+                if self.agent.state == "idle" and not self.agent.has_news:
+                    return
+                try:
+                    await self.agent.step()
+                except PowerCut:
+                    self.agent = self.device.start()
+                self.check()
+
+    def check(self) -> None:
+        world, journal = self.device.world, self.device.journal
+        assert self.agent.state in STATES
+        assert journal.state == self.agent.state
+        assert world.current is None or world.holds(world.current)
+        if journal.confirmed and self.agent.state == "idle":
+            assert world.current is not None, "the active release was lost"
+        if self.agent.state == "idle" and world.current is not None:
+            assert world.current not in journal.rejected or world.current in journal.confirmed
+
+    async def rest(self) -> None:
+        """Without further accidents the newest manifest is served, or its content is rejected."""
+        self.device.world.accidents.clear()
+        self.agent = self.device.start()
+        self.sequence += 1
+        final = Deployment(self.sequence, release("9"))
+        self.agent.offer(final)
+        await self.steps(200)
+        assert self.device.world.current == self.device.world.serving == final.release.id
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(events, max_size=25))
+def test_no_sequence_of_accidents_loses_the_active_release(life: list[tuple[str, object]]) -> None:
+    async def play() -> None:
+        device = Life()
+        for event, value in life:
+            await device.live(event, value)
+        await device.rest()
+
+    asyncio.run(play())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 60), VERSIONS, st.sampled_from([None, 3.0, 1e9]))
+def test_a_cut_at_any_commit_is_survived(cut: int, version: str, elapsed: float | None) -> None:
+    async def play() -> None:
+        life = Life()
+        life.device.journal.elapsed = elapsed
+        life.device.journal.cut_before = cut
+        for each in ("1", version, "2"):
+            await life.live("offer", each)
+            await life.steps(30)
+            if life.device.journal.cut_before is not None and life.agent.state != "idle":
+                life.device.journal.cut_before = None
+        life.device.journal.cut_before = None
+        await life.rest()
+
+    asyncio.run(play())
+
+
+def test_policy_times_are_never_negative() -> None:
+    policy = replace(Policy(), jitter=lambda low, high: low)
+    assert all(0 < policy.retry_delay(n) <= policy.longest_retry for n in range(200))

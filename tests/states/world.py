@@ -1,0 +1,256 @@
+"""A small world for the law: every port in memory, accidents on demand, time that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from states.conductor import Conductor
+from states.model import Deployment, Package, Release
+from states.policy import Policy
+from states.ports import Ports, Postponed, Stored, WorkerFigures
+from states.reasons import Rejection
+from states.update import Transition, Update
+
+
+class PowerCut(BaseException):
+    """The machine stops here."""
+
+
+def release(version: str, model_size: int = 1000, *, labels: bool = True) -> Release:
+    """A release of a model and its labels, both of that version."""
+    packages = [Package("ai-model", version, version.rjust(64, "a"), model_size, f"m@{version}")]
+    if labels:
+        packages.append(Package("labels", version, version.rjust(64, "b"), 10, f"l@{version}"))
+    return Release(tuple(packages))
+
+
+def deployment(version: str, sequence: int = 1) -> Deployment:
+    """One manifest offering :func:`release` of that version."""
+    return Deployment(sequence, release(version))
+
+
+class VirtualClock:
+    """Jumps to the next sleeper whenever everybody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._sleepers, (self.now + seconds, self._count, future))
+        await future
+
+    async def pump(self) -> None:
+        while True:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            while self._sleepers and self._sleepers[0][2].cancelled():
+                heapq.heappop(self._sleepers)
+            if self._sleepers:
+                self.now, _, future = heapq.heappop(self._sleepers)
+                future.set_result(None)
+
+
+@dataclass
+class MemoryJournal:
+    """Keeps what the real one keeps; ``cut_before`` stops the machine instead of the n-th commit."""
+
+    state: str = "idle"
+    update: Update | None = None
+    elapsed: float | None = 0.0
+    steps: list[Transition] = field(default_factory=list)
+    rejected: dict[str, str] = field(default_factory=dict)
+    confirmed: list[str] = field(default_factory=list)
+    noted: list[int] = field(default_factory=list)
+    cut_before: int | None = None
+
+    def load(self) -> Stored:
+        return Stored(self.state, self.update if self.state != "idle" else None, self.elapsed)
+
+    def commit(self, transition: Transition) -> None:
+        if self.cut_before is not None and len(self.steps) >= self.cut_before:
+            raise PowerCut
+        self.steps.append(transition)
+        self.state, self.update = transition.target, transition.update
+        update = transition.update
+        if update is None:
+            return
+        if isinstance(update.reason, Rejection) and transition.event in {"reject", "roll_back"}:
+            self.rejected[update.release_id] = str(update.reason)
+        if transition.event == "confirm":
+            self.confirmed.insert(0, update.release_id)
+
+    def resumed(self, update: Update) -> None:
+        self.update = update
+
+    def next_update_id(self) -> int:
+        return 1 + max((step.update.id for step in self.steps if step.update), default=0)
+
+    def is_rejected(self, release_id: str) -> bool:
+        return release_id in self.rejected
+
+    def confirmed_releases(self) -> tuple[str, ...]:
+        return tuple(self.confirmed)
+
+    def note_manifest(self, deployment: Deployment) -> None:
+        self.noted.append(deployment.sequence)
+
+    @property
+    def events(self) -> list[str]:
+        return [step.event for step in self.steps]
+
+    @property
+    def path(self) -> list[str]:
+        return [step.target for step in self.steps]
+
+
+Accident = Callable[[], None]
+
+
+@dataclass
+class World:
+    """Disk, network, verifier and worker together; ``accidents[step]`` are used up one per call."""
+
+    blobs: set[str] = field(default_factory=set)
+    folders: dict[str, Release] = field(default_factory=dict)
+    current: str | None = None
+    previous: str | None = None
+    free: int = 1_000_000
+    partial: dict[str, int] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
+    serving: str | None = None
+    prepared: str | None = None
+    frames: int = 0
+    errors: int = 0
+    camera: bool = True
+    accidents: dict[str, list[Exception | BaseException | Accident]] = field(default_factory=dict)
+    switches: list[str | None] = field(default_factory=list)
+
+    def meet(self, step: str) -> None:
+        queue = self.accidents.get(step, [])
+        if queue:
+            accident = queue.pop(0)
+            if isinstance(accident, BaseException):
+                raise accident
+            accident()
+
+    # Store
+    def missing(self, wanted: Release) -> tuple[Package, ...]:
+        absent = (p for p in wanted.packages if p.sha256 not in self.blobs)
+        return tuple(sorted(absent, key=lambda p: p.size))
+
+    def available_bytes(self) -> int:
+        return self.free
+
+    def fetched_bytes(self, package: Package) -> int:
+        return self.partial.get(package.sha256, 0)
+
+    def active(self) -> str | None:
+        return self.current
+
+    def assemble(self, wanted: Release) -> None:
+        self.meet("assemble")
+        assert not self.missing(wanted)
+        self.folders[wanted.id] = wanted
+
+    def switch(self, release_id: str | None, previous: str | None) -> None:
+        self.meet("switch")
+        assert release_id is None or release_id in self.folders
+        self.current, self.previous = release_id, previous
+        self.switches.append(release_id)
+        self.meet("switched")
+
+    def holds(self, release_id: str) -> bool:
+        return release_id in self.folders
+
+    def collect(self, keep: frozenset[str]) -> None:
+        self.meet("collect")
+
+    # Fetcher
+    async def fetch(
+        self, packages: tuple[Package, ...], progress: Callable[[int, int], None]
+    ) -> None:
+        for package in packages:
+            self.meet("fetch")
+            self.fetched.append(package.sha256)
+            self.blobs.add(package.sha256)
+            progress(package.size, package.size)
+
+    # Verifier
+    async def verify(self, wanted: Release) -> None:
+        self.meet("verify")
+
+    # Worker
+    async def prepare(self, release_id: str) -> None:
+        self.meet("prepare")
+        self.prepared = release_id
+
+    async def commit(self, release_id: str) -> None:
+        self.meet("commit")
+        assert release_id in {self.prepared, self.serving}
+        self.serving, self.errors = release_id, 0
+
+    async def withdraw(self) -> None:
+        self.meet("withdraw")
+        self.serving = None
+
+    async def figures(self) -> WorkerFigures:
+        self.meet("figures")
+        if self.serving and self.camera:
+            self.frames += 10
+        return WorkerFigures(self.serving, self.frames, self.frames, 0, self.errors)
+
+
+class Device:
+    """One device: a world, a journal and a clock that outlive the agent."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.world = World()
+        self.journal = MemoryJournal()
+        self.clock = VirtualClock()
+        self.policy = policy or Policy()
+
+    def start(self) -> Conductor:
+        """Start the agent anew on what the journal holds."""
+        world = self.world
+        ports = Ports(self.journal, world, world, world, world, self.clock)
+        return Conductor(ports, self.policy)
+
+    @asynccontextmanager
+    async def pumping(self) -> AsyncIterator[None]:
+        pump = asyncio.ensure_future(self.clock.pump())
+        try:
+            yield
+        finally:
+            pump.cancel()
+
+    async def settle(self, conductor: Conductor, limit: int = 60) -> None:
+        """Run until Idle with nothing more to consider."""
+        async with self.pumping():
+            for _ in range(limit):
+                await conductor.step()
+                if conductor.state == "idle" and not conductor.has_news:
+                    return
+        raise AssertionError(f"never came to rest: {self.journal.path[-12:]}")
+
+    async def deliver(self, version: str, sequence: int = 1) -> Conductor:
+        """Start, hand over one manifest, and run to the end."""
+        conductor = self.start()
+        conductor.offer(deployment(version, sequence))
+        await self.settle(conductor)
+        return conductor
+
+
+def postponed(reason: object, times: int) -> Iterator[Postponed]:
+    """The same difficulty a number of times."""
+    return (Postponed(reason, "made up") for _ in range(times))  # type: ignore[arg-type]
