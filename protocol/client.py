@@ -7,22 +7,19 @@ address; so a link that is lost is never mended, only replaced.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from aiocoap import Message
+from aiocoap.pipe import Pipe
 
-from protocol.credentials import Credential
+from protocol.credentials import Credential, PskCredential
+from protocol.dialling import ClientSocket, Unreachable, resolve, timed_out
+from protocol.dtls.contexts import client_context
+from protocol.errors import LinkError, LinkLost
+from protocol.observation import Observation
+from protocol.remote import Traffic
+from protocol.transport import build_stack
 
-
-@dataclass
-class Traffic:
-    """Totals of one link, counted at the UDP payload (DTLS records included, IP/UDP headers not)."""
-
-    datagrams_sent: int = 0
-    datagrams_received: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    retransmissions: int = 0
+__all__ = ["ClientLink", "Observation", "Traffic", "connect"]
 
 
 async def connect(
@@ -36,40 +33,61 @@ async def connect(
 ) -> ClientLink:
     """Open a link with a full DTLS 1.2 handshake on a new UDP socket.
 
-    ``handshake_timeout`` (seconds) covers name resolution and every address of the name. ``source_host``
-    binds the socket to a local address. At most ``in_flight`` confirmable messages are unacknowledged at
-    a time (NSTART of RFC 7252, 4.7); further ones wait.
+    ``handshake_timeout`` (seconds) covers the name resolution and every address of the name.
+    ``source_host`` binds the socket to a local address. At most ``in_flight`` confirmable messages
+    are unacknowledged at a time (NSTART of RFC 7252, 4.7); further ones wait.
 
     Raises HandshakeTimedOut, HandshakeRefused, ServerUntrusted, LinkError (name not resolved, port
     closed), CredentialError.
     """
-    raise NotImplementedError
-
-
-class Observation:
-    """Asynchronous iterator over the first response and then the notifications of one resource.
-
-    It may skip to the newest notification (RFC 7641, 1.3), ends after a message without Observe option
-    or with an error code (that message is yielded too), and raises LinkLost when the link dies.
-    """
-
-    def __aiter__(self) -> Observation:
-        return self
-
-    async def __anext__(self) -> Message:
-        raise NotImplementedError
-
-    def cancel(self) -> None:
-        """Lose interest; the server is told by a reset on its next notification (RFC 7641, 3.6)."""
-        raise NotImplementedError
+    context = client_context(credential)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + handshake_timeout
+    failure: LinkError = LinkError(
+        f"the host name {host!r} was not resolved in time; check the DNS"
+    )
+    addresses = []
+    try:
+        async with asyncio.timeout_at(deadline):
+            addresses = await resolve(host, port, source_host)
+    except TimeoutError as error:
+        raise failure from error
+    for tried, address in enumerate(addresses):
+        # What is left is shared out, so that a dead IPv6 route leaves time for IPv4.
+        share = (deadline - loop.time()) / (len(addresses) - tried)
+        client = ClientSocket(build_stack(None, in_flight))
+        try:
+            async with asyncio.timeout(share):
+                await client.open(context, host, address, source_host)
+            return ClientLink(client)
+        except TimeoutError:
+            failure = timed_out(
+                f"{host}:{port}",
+                handshake_timeout,
+                answered=client.remote.traffic.datagrams_received > 0,
+                with_psk=isinstance(credential, PskCredential),
+            )
+        except Unreachable as error:
+            failure = error
+    raise failure
 
 
 class ClientLink:
-    """An established link. ``lost`` is set for good when it dies or is closed."""
+    """An established link, made by :func:`connect`.
 
-    lost: asyncio.Event
-    last_received: float  # loop.time() of the last datagram
-    traffic: Traffic
+    ``lost`` is set for good when it dies or is closed. LinkLost from any method means the same: the
+    link is finished, connect again.
+    """
+
+    def __init__(self, client: ClientSocket) -> None:
+        self.lost = client.lost
+        self._remote = client.remote
+        self._stack = client.stack
+
+    @property
+    def traffic(self) -> Traffic:
+        """Datagrams, bytes and retransmissions of this link; still readable after its end."""
+        return self._remote.traffic
 
     @property
     def bytes_sent(self) -> int:
@@ -81,23 +99,84 @@ class ClientLink:
         """UDP payload bytes received."""
         return self.traffic.bytes_received
 
+    @property
+    def last_received(self) -> float:
+        """When the last datagram came in, by ``loop.time()``."""
+        return self._remote.last_received
+
+    @property
+    def cipher(self) -> str | None:
+        """OpenSSL's name of the cipher suite in use."""
+        return self._remote.cipher
+
     async def request(self, message: Message) -> Message:
         """Send one request and return its response, error codes included.
 
-        Raises LinkLost, also for all outstanding requests when the link dies. No block-wise logic:
-        set and read Block1/Block2 yourself. ``message.transport_tuning`` sets its retransmissions.
-        Cancelling the task forgets the request.
+        Nothing block-wise is done here: set and read Block1 and Block2 yourself. Give the path by
+        ``uri_path``, not ``uri`` (devices send no Uri-Host). ``message.transport_tuning`` sets its
+        retransmissions; RFC 7252's defaults find a dead server only after 62 to 93 s. A message
+        object can be sent once. Cancelling the task forgets the request.
+
+        Raises LinkLost, for every outstanding request, when the link dies, and LinkError when the
+        server rejects just this message with a reset.
         """
-        raise NotImplementedError
+        answer: asyncio.Future[Pipe.Event] = asyncio.get_running_loop().create_future()
+
+        def settle(event: Pipe.Event) -> bool:
+            if not answer.done():
+                answer.set_result(event)
+            return False
+
+        pipe = self._pipe(message)
+        forget = pipe.on_event(settle)
+        self._stack.tokens.request(pipe)
+        try:
+            event = await answer
+        finally:
+            forget()
+        if event.exception is not None:
+            raise self._failure(event.exception)
+        return event.message
 
     def observe(self, message: Message) -> Observation:
-        """Register an observation: ``message`` is a GET; the Observe option is set here."""
-        raise NotImplementedError
+        """Follow a resource: ``message`` is a GET, its Observe option is set here.
+
+        Raises LinkLost. A server that refuses says so in the first message of the iteration.
+        """
+        message.opt.observe = 0
+        pipe = self._pipe(message)
+        observation = Observation(pipe, self._failure)
+        self._stack.tokens.request(pipe)
+        return observation
 
     async def ping(self, timeout: float) -> None:
-        """CoAP ping (RFC 7252, 4.3); without an answer within ``timeout`` seconds the link is lost."""
-        raise NotImplementedError
+        """CoAP ping (RFC 7252, 4.3); without an answer within ``timeout`` seconds the link is lost.
+
+        Raises LinkLost.
+        """
+        self._require_open()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._stack.messages.ping(self._remote)
+        except TimeoutError:
+            self._remote.fail(LinkLost(f"no answer to a ping within {timeout:g} s"))
+        self._require_open()
 
     async def close(self) -> None:
         """Send close_notify and close the socket; outstanding requests fail with LinkLost."""
-        raise NotImplementedError
+        self._remote.fail(LinkLost("the link was closed by this side"))
+        await self._stack.context.shutdown()
+
+    def _pipe(self, message: Message) -> Pipe:
+        self._require_open()
+        message.remote = self._remote
+        return Pipe(message, self._stack.context.log)
+
+    def _require_open(self) -> None:
+        if self._remote.end is not None:
+            raise LinkLost(str(self._remote.end))
+
+    def _failure(self, error: BaseException) -> LinkError:
+        if self._remote.end is not None:
+            return LinkLost(str(self._remote.end))
+        return LinkError(f"the server rejected the message ({error!r})")

@@ -1,6 +1,6 @@
 """What one side shows the other, and what it trusts.
 
-Files are read anew by each :meth:`load`, so that a rotated certificate is used by the next connection.
+Files are read anew by each :meth:`load`, so that the next connection uses a rotated certificate.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class KeyPair:
 class CertificateCredential:
     """An X.509 client certificate (P-256) in PEM files; nothing is read before :meth:`load`.
 
-    ``certificate`` may hold intermediates after the leaf. ``server_ca`` is a bundle of the authorities
-    that may vouch for the server; None means the system's trust store.
+    ``certificate`` may hold intermediates after the leaf. ``server_ca`` is a bundle of the
+    authorities that may vouch for the server; None means the system's trust store.
     """
 
     certificate: Path
@@ -89,10 +89,10 @@ def _no_roots() -> Sequence[x509.Certificate]:
 class ServerCredentials:
     """What a server needs for PSK and X.509 clients on one port.
 
-    ``psk_lookup`` returns the key of an identity or None; it runs inside the handshake on the event
-    loop's thread and must be quick. ``certificate`` and ``key`` are PEM files; without them only PSK
-    clients are served. ``client_roots`` returns the authorities whose client certificates are accepted;
-    it is asked at start and on :meth:`protocol.server.Server.refresh`.
+    ``psk_lookup`` returns the key of an identity or None; it runs inside the handshake on the
+    event loop's thread and must be quick. ``certificate`` and ``key`` are PEM files; without them
+    only PSK clients are served. ``client_roots`` returns the authorities whose client certificates
+    are accepted; it is asked at start and on :meth:`protocol.server.Server.refresh`.
     """
 
     psk_lookup: Callable[[str], bytes | None]

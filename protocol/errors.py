@@ -1,8 +1,9 @@
 """Everything the protocol layer raises.
 
-Three questions decide what a caller does next, and the tree answers them: was it the link (try again
-later), the server's answer (read the code), or something only a person can mend (credentials)?
+Three questions decide what a caller does next, and the tree answers them: was it the link (try
+again later), the server's answer (read the code), or something only a person can mend (credentials)?
 """
+# ruff: noqa: N818 - most names say what happened, and read better without "Error"
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class ProtocolError(Exception):
 
 
 class LinkError(ProtocolError):
-    """Nothing usable came back from the server; worth another try later. ``str()`` carries advice."""
+    """Nothing usable came back from the server; worth another try. ``str()`` carries advice."""
 
 
 class HandshakeTimedOut(LinkError):
@@ -46,7 +47,7 @@ class HandshakeRefused(LinkError):
 class ServerUntrusted(LinkError):
     """The server's certificate was not accepted by this side.
 
-    ``cause_code`` is one of ``host-name``, ``not-yet-valid``, ``expired``, ``unknown-ca``, ``other``.
+    ``cause_code`` is ``host-name``, ``not-yet-valid``, ``expired``, ``unknown-ca`` or ``other``.
     """
 
     def __init__(self, message: str, cause_code: CauseCode) -> None:
@@ -71,7 +72,7 @@ class ResponseError(ProtocolError):
 
 
 class TooManyRequests(ResponseError):
-    """4.29 (RFC 8516). ``retry_after`` is the answer's Max-Age in seconds, None if it named none."""
+    """4.29 (RFC 8516). ``retry_after`` is the answer's Max-Age in seconds, if it named one."""
 
     def __init__(self, code: Code, diagnostic: str, retry_after: float | None) -> None:
         super().__init__(code, diagnostic)
@@ -79,7 +80,7 @@ class TooManyRequests(ResponseError):
 
 
 class CredentialError(ProtocolError):
-    """A credential can't be used as configured. The text names the file or field and the next step."""
+    """A credential can't be used. The text names the file or field and the next step."""
 
     def __init__(self, subject: Path | str, problem: str, advice: str) -> None:
         super().__init__(f"{subject}: {problem}; {advice}")
