@@ -1,0 +1,248 @@
+"""The device's session with its cloud: always connected as far as the network allows.
+
+A link that dies is replaced by a new one (new socket, new handshake), the manifest is observed and
+polled anew on each, and everything the device sends is paced by one budget::
+
+    session = DeviceSession("coap.golioth.io", 5684, credential, on_manifest=…, on_connection=…)
+    task = asyncio.create_task(session.run())
+    await session.wait_connected()
+    block = await session.get_block("/.u/c/ai-model@2", 0)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiocoap import Message
+
+from protocol.backoff import Backoff
+from protocol.blocks import MAX_SIZE_EXPONENT, Block, fetch_block
+from protocol.client import ClientLink, connect
+from protocol.credentials import Credential
+from protocol.desired import ManifestWatcher, fetch_manifest
+from protocol.errors import CodecError, CredentialError, LinkError, LinkLost, ProtocolError
+from protocol.exchange import Exchange
+from protocol.formats import ContentFormat
+from protocol.manifest import Manifest
+from protocol.pacing import GOLIOTH_LIMIT, Lane, Pacer
+from protocol.report import OtaReport, encode_report
+from protocol.requests import post
+from protocol.trouble import Trouble
+from protocol.values import LogLine, encode_log, encode_value
+
+# Golioth: larger payloads risk IP fragmentation.
+MAX_PAYLOAD_BYTES = 1024
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How a session behaves; times are in seconds, the defaults fit Golioth.
+
+    A dead server is noticed after ``keepalive_interval`` + ``ping_timeout``, which is below 30 s.
+    ``requests_per_second`` is the server's limit, None for a server without one. A link that held
+    for ``stable_after`` makes the next reconnection start with short waits again.
+    """
+
+    requests_per_second: float | None = GOLIOTH_LIMIT
+    poll_interval: float = 300.0
+    keepalive_interval: float = 8.0
+    ping_timeout: float = 18.0
+    request_timeout: float = 30.0
+    handshake_timeout: float = 20.0
+    backoff_initial: float = 1.0
+    backoff_maximum: float = 60.0
+    stable_after: float = 30.0
+    observe_retry_initial: float = 5.0
+    in_flight: int = 32
+    source_host: str | None = None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes over the air: UDP payloads with DTLS, without IP and UDP headers."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
+class DeviceSession:
+    """One device's session. ``run()`` keeps it up; everything else may be called at any time.
+
+    ``on_manifest`` is called with every manifest that comes in, repeats included.
+    ``on_connection(True, None)`` is called after each handshake, ``on_connection(False, error)``
+    when the link is lost and after each failed attempt; the error carries advice. Both are called
+    on the event loop and must be quick.
+
+    Requests raise LinkError (LinkLost when not connected) or ResponseError; TooManyRequests means
+    that the session has slowed down, so simply ask again.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        credential: Credential,
+        *,
+        settings: SessionSettings | None = None,
+        on_manifest: Callable[[Manifest], None],
+        on_connection: Callable[[bool, ProtocolError | None], None],
+    ) -> None:
+        self._host, self._port, self._credential = host, port, credential
+        self._settings = settings or SessionSettings()
+        self._on_manifest = on_manifest
+        self._on_connection = on_connection
+        self._exchange = Exchange(
+            Pacer(self._settings.requests_per_second), self._settings.request_timeout
+        )
+        self._connected = asyncio.Event()
+        self._link: ClientLink | None = None
+        self._past = Traffic()
+        self._link_trouble = Trouble(logger, f"connection to {host}:{port}")
+        self._manifest_trouble = Trouble(logger, "manifest")
+
+    @property
+    def connected(self) -> bool:
+        """Whether a link is up."""
+        return self._connected.is_set()
+
+    async def wait_connected(self) -> None:
+        """Return as soon as a link is up."""
+        await self._connected.wait()
+
+    @property
+    def traffic(self) -> Traffic:
+        """Totals over all links so far."""
+        if self._link is None:
+            return self._past
+        return Traffic(
+            self._past.received_bytes + self._link.bytes_received,
+            self._past.sent_bytes + self._link.bytes_sent,
+        )
+
+    async def run(self) -> None:
+        """Connect and stay connected until cancelled."""
+        settings = self._settings
+        backoff = Backoff(settings.backoff_initial, settings.backoff_maximum)
+        while True:
+            try:
+                await self._hold_one_link(backoff)
+            except (LinkError, CredentialError) as error:
+                self._link_trouble.failed(error)
+                self._on_connection(False, error)
+            await backoff.pause()
+
+    async def get_block(
+        self, uri: str, number: int, size_exponent: int = MAX_SIZE_EXPONENT
+    ) -> Block:
+        """Fetch block ``number`` of 2^(``size_exponent`` + 4) bytes of an artifact.
+
+        Any number of calls may run at once; ``uri`` is the manifest's. What comes back is that very
+        block, or LinkError or ResponseError is raised.
+        """
+        return await fetch_block(self._send_block_request, uri, number, size_exponent)
+
+    async def fetch_manifest(self) -> Manifest:
+        """GET the manifest now; raises CodecError as well."""
+        return await fetch_manifest(self._exchange)
+
+    async def report(self, report: OtaReport) -> None:
+        """Send an OTA state report."""
+        await self._post(f".u/c/{report.package}", encode_report(report))
+
+    async def set_state(self, path: str, value: object) -> None:
+        """Write a value to LightDB State at ``path``; an object is merged into what is there.
+
+        Raises CodecError for a value that is no JSON or has more than 1024 bytes as CBOR.
+        """
+        await self._post(f".d/{path}", encode_value(value, ContentFormat.CBOR))
+
+    async def log(self, line: LogLine) -> None:
+        """Send one log line."""
+        await self._post(".s/logs", encode_log(line))
+
+    async def _post(self, path: str, payload: bytes) -> None:
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise CodecError(
+                f"{path}: {len(payload)} bytes are more than the {MAX_PAYLOAD_BYTES} of a message;"
+                " split or shorten the value"
+            )
+        await self._exchange.request(post(path, payload, ContentFormat.CBOR))
+
+    async def _send_block_request(self, message: Message) -> Message:
+        return await self._exchange.request(message, Lane.BLOCKS)
+
+    async def _hold_one_link(self, backoff: Backoff) -> None:
+        """Connect and use the link until it is lost, which is raised."""
+        settings = self._settings
+        link = await connect(
+            self._host,
+            self._port,
+            self._credential,
+            handshake_timeout=settings.handshake_timeout,
+            source_host=settings.source_host,
+            in_flight=settings.in_flight,
+        )
+        loop = asyncio.get_running_loop()
+        connected_at = loop.time()
+        self._enter(link)
+        try:
+            await self._use(link)
+        finally:
+            if loop.time() - connected_at >= settings.stable_after:
+                backoff.reset()
+            try:
+                await link.close()
+            finally:
+                self._leave()
+
+    def _enter(self, link: ClientLink) -> None:
+        self._link = link
+        self._exchange.use(link)
+        self._connected.set()
+        self._link_trouble.recovered()
+        self._on_connection(True, None)
+
+    def _leave(self) -> None:
+        self._past, self._link = self.traffic, None
+        self._exchange.use(None)
+        self._connected.clear()
+
+    async def _use(self, link: ClientLink) -> None:
+        settings = self._settings
+        watcher = ManifestWatcher(
+            self._exchange,
+            self._on_manifest,
+            self._manifest_trouble,
+            poll_interval=settings.poll_interval,
+            retry_initial=settings.observe_retry_initial,
+            answer_timeout=settings.request_timeout,
+        )
+        lost: list[BaseException] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(watcher.run())
+                group.create_task(self._keep_alive(link))
+        except* LinkLost as losses:
+            lost.extend(losses.exceptions)
+        # The same loss reaches both tasks; one telling of it is enough.
+        raise lost[0]
+
+    async def _keep_alive(self, link: ClientLink) -> None:
+        """Ping when nothing was heard for a while; raises LinkLost once the link is dead."""
+        loop = asyncio.get_running_loop()
+        while not self._exchange.is_deaf:
+            quiet = loop.time() - link.last_received
+            remaining = self._settings.keepalive_interval - quiet
+            if link.lost.is_set() or remaining <= 0:
+                await link.ping(self._settings.ping_timeout)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await link.lost.wait()
+        raise LinkLost("the server stays silent on requests; connecting anew")
