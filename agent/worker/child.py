@@ -1,0 +1,67 @@
+"""What every child process of ours does to itself before it does anything else."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import threading
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+LOW_PRIORITY = 15
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the thread that started us ends; leave at once if it is gone already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit("the parent process is gone")
+
+
+def forbid_new_privileges() -> None:
+    """No program this process starts can gain rights, not even a set-user-id one."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def leave_no_core() -> None:
+    """A crash leaves no core file: it may be as large as the memory, and it holds pictures."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def ignore_terminal() -> None:
+    """Leave Ctrl-C and a service manager's SIGTERM to the parent, which ends us in its own time."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def lower_thread_priority() -> None:
+    """Make the calling thread give way to others.
+
+    On Linux each thread has a priority of its own, so work can be done quietly in one thread
+    without the right to raise the priority of the process again afterwards.
+    """
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
+
+
+def restore_priorities() -> bool:
+    """Give every thread of this process the priority of the main thread, as far as permitted."""
+    wanted = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    try:
+        for thread in Path("/proc/self/task").iterdir():
+            if os.getpriority(os.PRIO_PROCESS, int(thread.name)) > wanted:
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
+    except ProcessLookupError:  # a thread ended meanwhile: nothing left to do for it
+        return True
+    except PermissionError:
+        return False
+    return True
+
+
+def _prctl(option: int, argument: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, argument, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")

@@ -1,0 +1,188 @@
+"""One model with its labels, ready to classify: what both the engine and the trial load run.
+
+Only ever used in a child process: a malformed model can crash its process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from agent.worker.choices import Preprocessing, RuntimeName
+from agent.worker.runtime import OpenedInterpreter, open_interpreter
+from agent.worker.tensors import (
+    DataType,
+    Picture,
+    Preprocessor,
+    Scores,
+    TensorSpec,
+    dequantize,
+    top_k,
+)
+from states.ports import Rejected
+from states.reasons import Rejection
+
+MAX_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How to run a model; plain data, so that it can be handed to another process."""
+
+    runtime: RuntimeName = "auto"
+    num_threads: int = 1
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    max_side: int = MAX_SIDE
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores float32 ``[classes]``, and what it took in milliseconds."""
+
+    scores: Scores
+    preprocess_ms: float
+    inference_ms: float
+
+    def best(self, labels: Sequence[str], count: int) -> list[tuple[str, float]]:
+        """(label, score), best first."""
+        return [(labels[index], score) for index, score in top_k(self.scores, count)]
+
+
+class Classifier:
+    """A model that passed every check that can be made without knowing what it should answer."""
+
+    def __init__(self, model: bytes, labels: Sequence[str], settings: ClassifierSettings) -> None:
+        """Raises Rejected, naming what is wrong with the model, and RuntimeUnavailable."""
+        opened = open_interpreter(model, settings.runtime, settings.num_threads)
+        self.runtime = opened.runtime
+        self.labels = tuple(labels)
+        # Declared sizes are checked before anything is allocated.
+        self.input = _input_spec(opened, settings.max_side)
+        self.output = _output_spec(opened)
+        _check_label_count(self.output, self.labels)
+        self._interpreter = opened.interpreter
+        self._preprocessor = Preprocessor(self.input, settings.preprocessing)
+        self._allocate()
+
+    def _allocate(self) -> None:
+        try:
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise Rejected(Rejection.MODEL_INVALID, f"tensors: {_one_line(error)}") from error
+        except MemoryError as error:
+            detail = "its tensors do not fit into the memory it may use"
+            raise Rejected(Rejection.MODEL_UNSUPPORTED, detail) from error
+
+    def classify(self, frame: Picture) -> Prediction:
+        """Scores of a frame, uint8 ``[height, width, 3]`` in OpenCV's colour order.
+
+        Raises Rejected when the model can't be run or answers with numbers that are none.
+        """
+        started = time.perf_counter()
+        value = self._preprocessor(frame)
+        prepared = time.perf_counter()
+        try:
+            self._interpreter.set_tensor(self.input.index, value)
+            self._interpreter.invoke()
+            raw = self._interpreter.get_tensor(self.output.index)
+        except (ValueError, RuntimeError) as error:
+            raise Rejected(Rejection.MODEL_INVALID, f"invoke: {_one_line(error)}") from error
+        scores = dequantize(raw, self.output)
+        _check_scores(scores, self.output)
+        finished = time.perf_counter()
+        return Prediction(scores, (prepared - started) * 1e3, (finished - prepared) * 1e3)
+
+    def warm_up(self) -> None:
+        """Classify dark, bright, noisy and shaded pictures: first ones are often slow."""
+        for picture in probe_pictures(self.input.shape[1], self.input.shape[2]):
+            self.classify(picture)
+
+
+def probe_pictures(height: int, width: int) -> list[Picture]:
+    """Pictures that differ as much as pictures can; always the same ones."""
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    shades = np.linspace(0, 255, width, dtype=np.uint8)
+    shaded = np.broadcast_to(shades[np.newaxis, :, np.newaxis], (height, width, 3)).copy()
+    return [np.zeros_like(noise), np.full_like(noise, 255), noise, shaded]
+
+
+def _input_spec(opened: OpenedInterpreter, max_side: int) -> TensorSpec:
+    spec = _tensor_spec(opened.interpreter.get_input_details(), "input")
+    shape = spec.shape
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        raise _unsupported(
+            f"its input is {list(shape)}, but one colour picture is [1, height, width, 3]"
+        )
+    if not all(1 <= side <= max_side for side in shape[1:3]):
+        raise _unsupported(f"its input is {list(shape)}; height and width may be 1 to {max_side}")
+    return spec
+
+
+def _output_spec(opened: OpenedInterpreter) -> TensorSpec:
+    spec = _tensor_spec(opened.interpreter.get_output_details(), "output")
+    if not spec.shape or spec.shape[-1] < 1 or math.prod(spec.shape) != spec.shape[-1]:
+        raise _unsupported(
+            f"its output is {list(spec.shape)}, but one score a class is [1, classes]"
+        )
+    return spec
+
+
+def _tensor_spec(details: Sequence[Mapping[str, Any]], what: str) -> TensorSpec:
+    if len(details) != 1:
+        raise _unsupported(f"it has {len(details)} {what}s; a classifier has one")
+    detail = details[0]
+    data_type = np.dtype(detail["dtype"]).name
+    if data_type not in get_args(DataType):
+        raise _unsupported(f"its {what} is {data_type}; int8, uint8 and float32 are known")
+    shape = tuple(int(side) for side in detail["shape"])
+    scale, zero_point = 0.0, 0
+    if data_type != "float32":
+        scale, zero_point = _quantization(detail["quantization_parameters"], data_type, what)
+    return TensorSpec(int(detail["index"]), shape, cast("DataType", data_type), scale, zero_point)
+
+
+def _quantization(parameters: Mapping[str, Any], data_type: str, what: str) -> tuple[float, int]:
+    scales = np.asarray(parameters["scales"], np.float64).reshape(-1)
+    zero_points = np.asarray(parameters["zero_points"]).reshape(-1)
+    if len(scales) != 1 or len(zero_points) != 1:
+        raise _invalid(f"its {what} is {data_type} with {len(scales)} quantization scales, not one")
+    scale, zero_point = float(scales[0]), int(zero_points[0])
+    if not math.isfinite(scale) or not 1e-9 < scale < 1e6:
+        raise _invalid(f"the quantization scale of its {what} is {scale}")
+    limits = np.iinfo(data_type)
+    if not limits.min <= zero_point <= limits.max:
+        raise _invalid(f"the zero point of its {what} is {zero_point}, outside {data_type}")
+    return scale, zero_point
+
+
+def _check_label_count(output: TensorSpec, labels: tuple[str, ...]) -> None:
+    classes = output.shape[-1]
+    if classes != len(labels):
+        raise Rejected(
+            Rejection.LABEL_COUNT_MISMATCH,
+            f"the model has {classes} outputs, the labels file {len(labels)} labels",
+        )
+
+
+def _check_scores(scores: Scores, output: TensorSpec) -> None:
+    if len(scores) != output.shape[-1]:
+        raise _invalid(f"it answered {len(scores)} scores instead of {output.shape[-1]}")
+    if not np.isfinite(scores).all():
+        raise _invalid("it answered scores that are not finite numbers")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _invalid(detail: str) -> Rejected:
+    return Rejected(Rejection.MODEL_INVALID, detail)
+
+
+def _unsupported(detail: str) -> Rejected:
+    return Rejected(Rejection.MODEL_UNSUPPORTED, detail)

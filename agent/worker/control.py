@@ -1,0 +1,234 @@
+"""The control socket: newline-delimited JSON over a UNIX stream socket, many clients at once.
+
+A request is ``{"id": …, "method": "…", "params": {…}}``, its reply ``{"id": …, "result": {…}}`` or
+``{"id": …, "error": {"reason": "…", "detail": "…"}}``. Requests of one client are carried out side
+by side. A client that sent ``subscribe`` also gets events: ``{"event": "…", …}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable, WorkerError
+from states.ports import Rejected
+
+log = logging.getLogger(__name__)
+
+LINE_BYTES = 65536
+REQUESTS_AT_ONCE = 16
+# A subscriber that reads nothing is let go rather than remembered for.
+UNREAD_BYTES = 1 << 20
+LONGEST_SOCKET_PATH = 107
+
+Parameters = dict[str, Any]
+Method = Callable[[Parameters], Awaitable[dict[str, Any]]]
+
+
+class ControlServer:
+    """Serves methods to clients of the socket, and tells subscribers of events."""
+
+    def __init__(self) -> None:
+        self._methods: Mapping[str, Method] = {}
+        self._clients: set[_Client] = set()
+        self._server: asyncio.Server | None = None
+        self._path: Path | None = None
+
+    async def start(self, path: Path, methods: Mapping[str, Method], *, group: bool) -> None:
+        """Listen; only this user may connect, or its group as well. Raises WorkerError."""
+        listener = _listen(path, 0o660 if group else 0o600)
+        self._methods = methods
+        self._path = path
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES)
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """Tell every subscriber."""
+        for client in list(self._clients):
+            client.publish(event)
+
+    async def close(self) -> None:
+        """Stop listening, let go of every client and remove the socket."""
+        if self._server:
+            self._server.close()
+        for client in list(self._clients):
+            await client.close()
+        if self._path:
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(reader, writer, self._methods)
+        self._clients.add(client)
+        try:
+            await client.serve()
+        finally:
+            self._clients.discard(client)
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        methods: Mapping[str, Method],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._methods = methods
+        self._subscribed = False
+        self._room = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Read requests until the client leaves. What it asked for is still finished."""
+        try:
+            while (line := await self._line()) is not None:
+                await self._room.acquire()
+                task = asyncio.create_task(self._carry_out(line))
+                self._tasks.add(task)
+                task.add_done_callback(self._finished)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        except ConnectionError as error:
+            log.debug("a control client left: %s", error)
+        finally:
+            self._writer.close()
+
+    async def close(self) -> None:
+        """Stop what it asked for and hang up."""
+        for task in self._tasks:
+            task.cancel()
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """Send an event if the client subscribed and keeps up."""
+        if not self._subscribed:
+            return
+        if self._writer.transport.get_write_buffer_size() > UNREAD_BYTES:
+            log.warning("a subscriber of the control socket reads nothing; it is let go")
+            self._writer.transport.abort()
+            return
+        self._write(event)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a control request met a defect", exc_info=error)
+
+    async def _line(self) -> bytes | None:
+        """The next line, b"" for one that is too long, None at the end."""
+        try:
+            return await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return None
+        except asyncio.LimitOverrunError as error:
+            return await self._skip_line(error.consumed)
+
+    async def _skip_line(self, seen: int) -> bytes | None:
+        while True:
+            await self._reader.readexactly(seen)
+            try:
+                await self._reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError as error:
+                seen = error.consumed
+            except asyncio.IncompleteReadError:
+                return None
+            else:
+                return b""
+
+    async def _carry_out(self, line: bytes) -> None:
+        number: object = None
+        try:
+            request = _decode(line)
+            number = request.get("id")
+            result = await self._call(request)
+        except ControlError as error:
+            self._write_error(number, error.reason, error.detail)
+        except (Rejected, EngineFailed) as error:
+            self._write_error(number, str(error.reason), error.detail)
+        except (RuntimeUnavailable, OSError) as error:
+            self._write_error(number, "worker-error", str(error))
+        else:
+            self._write({"id": number, "result": result})
+        with suppress(ConnectionError):
+            await self._writer.drain()
+
+    async def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        name, parameters = request.get("method"), request.get("params", {})
+        if name == "subscribe":
+            self._subscribed = True
+            return {"subscribed": True}
+        if not isinstance(name, str) or name not in self._methods:
+            known = ", ".join([*self._methods, "subscribe"])
+            raise ControlError("unknown-method", f"{name!r} is none of {known}")
+        if not isinstance(parameters, dict):
+            raise ControlError("bad-request", "params is no object")
+        return await self._methods[name](parameters)
+
+    def _write_error(self, number: object, reason: str, detail: str) -> None:
+        self._write({"id": number, "error": {"reason": reason, "detail": detail}})
+
+    def _write(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    if not line:
+        raise ControlError("bad-request", f"the line is longer than {LINE_BYTES} bytes")
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ControlError("bad-request", f"the line is no JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise ControlError("bad-request", "the line is no JSON object")
+    return request
+
+
+def _listen(path: Path, mode: int) -> socket.socket:
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise WorkerError(
+            f"the socket path {path} has more than {LONGEST_SOCKET_PATH} bytes; "
+            "set worker.socket to a shorter one"
+        )
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~mode)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise WorkerError(f"the control socket {path} can't be made: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that a killed worker left behind, and nothing else."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise WorkerError(
+                f"{path} is no socket; remove it or set worker.socket to another path"
+            )
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+    raise WorkerError(f"another worker serves {path}; stop it or set worker.socket to another path")

@@ -1,0 +1,155 @@
+"""Frames in memory shared with the engines, and the mailbox that only ever holds the newest.
+
+The capture thread writes, engines map the same memory read-only; only a slot's number is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from agent.worker.tensors import Picture
+
+MAX_PIXELS = 3840 * 2160
+SLOT_BYTES = MAX_PIXELS * 3
+# One being written, one waiting, one being classified, the last one (for a snapshot and for warming
+# a candidate), and room for candidates that a newer one has just superseded.
+SLOTS = 8
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A numbered picture in a slot of the shared memory."""
+
+    number: int
+    slot: int
+    height: int
+    width: int
+    captured_at: float
+    """Seconds, monotonic."""
+    name: str | None = None
+    label: str | None = None
+
+
+def frame_view(memory: memoryview | mmap.mmap, slot: int, height: int, width: int) -> Picture:
+    """The picture in a slot: uint8 ``[height, width, 3]``, without a copy."""
+    shape = (height, width, 3)
+    return np.ndarray(shape, np.uint8, buffer=memory, offset=slot * SLOT_BYTES)
+
+
+class FrameStore:
+    """Slots for frames in anonymous shared memory; pages cost memory only once written."""
+
+    def __init__(self) -> None:
+        descriptor = os.memfd_create("edgeferry-frames", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, SLOTS * SLOT_BYTES)
+        self._memory = mmap.mmap(descriptor, SLOTS * SLOT_BYTES)
+        # Engines get a descriptor that can't be written through.
+        self.read_only = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        os.close(descriptor)
+        self._users = [0] * SLOTS
+        self._lock = threading.Lock()
+
+    def write(self, picture: Picture) -> tuple[int, int, int] | None:
+        """Copy a picture into a free slot: (slot, height, width), or None when all are in use.
+
+        The slot belongs to the caller until :meth:`release`.
+        """
+        with self._lock:
+            slot = next((slot for slot, users in enumerate(self._users) if not users), None)
+            if slot is None:
+                return None
+            self._users[slot] = 1
+        picture = _bounded(picture)
+        height, width = picture.shape[:2]
+        frame_view(self._memory, slot, height, width)[:] = picture
+        return slot, height, width
+
+    def retain(self, frame: Frame) -> None:
+        """Keep a frame's slot for one more user."""
+        with self._lock:
+            self._users[frame.slot] += 1
+
+    def release(self, frame: Frame) -> None:
+        """One user is done with the frame."""
+        with self._lock:
+            self._users[frame.slot] -= 1
+
+    def copy(self, frame: Frame) -> Picture:
+        """The picture itself, to keep."""
+        return frame_view(self._memory, frame.slot, frame.height, frame.width).copy()
+
+    def close(self) -> None:
+        """Start no more engines; the memory goes with the object."""
+        os.close(self.read_only)
+
+
+def _bounded(picture: Picture) -> Picture:
+    """The picture, made smaller if it has more pixels than a slot holds."""
+    height, width = picture.shape[:2]
+    if height * width <= MAX_PIXELS:
+        return picture
+    factor = (MAX_PIXELS / (height * width)) ** 0.5
+    size = (max(1, int(width * factor)), max(1, int(height * factor)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """``captured`` frames ever, ``waiting`` now (0 or 1), ``dropped`` since the last look."""
+
+    captured: int
+    waiting: int
+    dropped: int
+
+
+class Mailbox:
+    """Holds the newest frame for the event loop; an older one that nobody took is dropped."""
+
+    def __init__(self, store: FrameStore) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        self._lock = threading.Lock()
+        self._waiting: Frame | None = None
+        self._dropped = 0
+        self._captured = 0
+
+    def put(self, frame: Frame) -> None:
+        """Called by the capture thread. The frame's slot becomes the taker's."""
+        with self._lock:
+            older, self._waiting = self._waiting, frame
+            self._captured += 1
+            if older:
+                self._dropped += 1
+        if older:
+            self._store.release(older)
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def lose(self) -> None:
+        """Called by the capture thread for a frame it found no slot for."""
+        with self._lock:
+            self._captured += 1
+            self._dropped += 1
+
+    async def take(self) -> Frame:
+        """Wait for a frame and take it; :meth:`FrameStore.release` it when done."""
+        while True:
+            with self._lock:
+                frame, self._waiting = self._waiting, None
+            if frame:
+                return frame
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def collect(self) -> Mail:
+        """What happened, at one moment; drops are told once."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+            return Mail(self._captured, int(self._waiting is not None), dropped)

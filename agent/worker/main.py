@@ -1,0 +1,151 @@
+"""The worker process: camera, engines and control socket around one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.notify import keep_watchdog, notify
+from agent.worker.capture import Capture
+from agent.worker.choices import Preprocessing, SourceAddress
+from agent.worker.control import ControlServer
+from agent.worker.engine import EngineSettings
+from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
+from agent.worker.frames import FrameStore, Mailbox
+from agent.worker.methods import ReleaseLayout, WorkerMethods
+from agent.worker.recovery import Recovery
+from agent.worker.serving import Serving
+from agent.worker.settings import WorkerSettings
+from agent.worker.sources import make_source
+from agent.worker.swap import Swapper
+from states.ports import Rejected
+
+log = logging.getLogger(__name__)
+
+
+async def run_worker(
+    settings: WorkerSettings,
+    state_dir: Path,
+    *,
+    model_package: str = "ai-model",
+    labels_package: str = "labels",
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve ``<state dir>/current`` and what the control socket asks for.
+
+    Ends with SIGTERM, SIGINT or ``stop``. A release that can't be served is reported, and another
+    one waited for. Raises WorkerError when the control socket can't be made.
+    """
+    layout = ReleaseLayout(state_dir, model_package, labels_package)
+    with _stopped_by_signals(stop or asyncio.Event()) as stopped:
+        store = FrameStore()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await _run(settings, layout, store, tasks, stopped)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[asyncio.Event]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _run(
+    settings: WorkerSettings,
+    layout: ReleaseLayout,
+    store: FrameStore,
+    tasks: asyncio.TaskGroup,
+    stopped: asyncio.Event,
+) -> None:
+    mailbox = Mailbox(store)
+    capture = _make_capture(settings, store, mailbox)
+    serving, engines, control = Serving(store, mailbox), _engine_settings(settings), ControlServer()
+    recovery = Recovery(serving, store, engines, tasks, control.publish)
+    swapper = Swapper(serving, recovery, store, engines, control.publish)
+    methods = WorkerMethods(layout, serving, swapper, recovery, capture, store)
+    await control.start(
+        settings.socket_path(layout.state_dir), methods.table(), group=settings.group_may_control
+    )
+    capture.start()
+    jobs = [
+        tasks.create_task(serving.run(), name="classify"),
+        tasks.create_task(capture.ended(), name="capture"),
+        tasks.create_task(_serve_current(layout, swapper, recovery), name="serve current"),
+        tasks.create_task(_tell_statistics(methods, control, settings), name="statistics"),
+        tasks.create_task(keep_watchdog(), name="watchdog"),
+    ]
+    notify("READY=1")
+    try:
+        await stopped.wait()
+    finally:
+        notify("STOPPING=1")
+        for job in jobs:
+            job.cancel()
+        await control.close()
+        await swapper.close()
+        await asyncio.to_thread(capture.stop)
+
+
+async def _serve_current(layout: ReleaseLayout, swapper: Swapper, recovery: Recovery) -> None:
+    """Take up what was served before the worker was started again."""
+    current = layout.linked("current")
+    if current is None:
+        log.info("no release is active yet; waiting for the agent")
+        return
+    recovery.previous = layout.linked("previous")
+    try:
+        await swapper.prepare(current)
+        await swapper.commit(current.release)
+    except ControlError as error:
+        log.info("release %s gave way: %s", current.release, error.detail)
+    except (Rejected, EngineFailed, RuntimeUnavailable, OSError) as error:
+        recovery.last_error = f"release {current.release}: {error}"
+        log.error("release %s can't be served, waiting for another: %s", current.release, error)
+
+
+async def _tell_statistics(
+    methods: WorkerMethods, control: ControlServer, settings: WorkerSettings
+) -> None:
+    while True:
+        await asyncio.sleep(settings.statistics_seconds)
+        figures = methods.figures()
+        control.publish({"event": "statistics", **figures})
+        notify(
+            f"STATUS={figures['state']}, release {figures['release']}, {figures['fps']} frames/s"
+        )
+
+
+def _make_capture(settings: WorkerSettings, store: FrameStore, mailbox: Mailbox) -> Capture:
+    address = SourceAddress.parse(settings.source)
+    source = make_source(
+        address,
+        frames_per_second=settings.frames_per_second,
+        order=settings.picture_order,
+        seed=settings.seed,
+    )
+    return Capture(source, str(address), settings.frames_per_second, store, mailbox)
+
+
+def _engine_settings(settings: WorkerSettings) -> EngineSettings:
+    preprocessing = Preprocessing(settings.resize, settings.colour_order, settings.pixel_range)
+    return EngineSettings(
+        settings.runtime,
+        settings.num_threads,
+        settings.top_k,
+        preprocessing,
+        settings.load_seconds,
+        settings.frame_seconds,
+    )

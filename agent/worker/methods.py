@@ -1,0 +1,159 @@
+"""What the control socket's methods do; their JSON is a contract with the agent and the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from agent.worker.capture import Capture
+from agent.worker.control import Method, Parameters
+from agent.worker.engine import ReleaseFiles
+from agent.worker.errors import ControlError
+from agent.worker.frames import FrameStore
+from agent.worker.recovery import Recovery
+from agent.worker.serving import RESULTS_KEPT, Serving
+from agent.worker.swap import Swapper
+from agent.worker.tensors import Picture
+
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class ReleaseLayout:
+    """Where releases are and what their files are called."""
+
+    state_dir: Path
+    model_package: str
+    labels_package: str
+
+    def files(self, release: str, folder: Path) -> ReleaseFiles:
+        """Model and labels of a release in its folder."""
+        model = folder / f"{self.model_package}.tflite"
+        return ReleaseFiles(release, model, folder / f"{self.labels_package}.txt")
+
+    def linked(self, name: str) -> ReleaseFiles | None:
+        """The release that ``<state dir>/<name>`` points at, or None when there is no such link."""
+        link = self.state_dir / name
+        if not link.is_symlink() and not link.exists():
+            return None
+        folder = link.resolve()
+        return self.files(folder.name, folder)
+
+    def requested(self, parameters: Parameters) -> ReleaseFiles:
+        """The release of a ``prepare`` request; only what the agent has put among its releases."""
+        release, folder = _text(parameters, "release"), Path(_text(parameters, "folder"))
+        allowed = (self.state_dir / "releases").resolve()
+        if allowed not in folder.resolve().parents:
+            raise ControlError("bad-request", f"{folder} is not below {allowed}")
+        if not folder.is_dir():
+            raise ControlError("bad-request", f"there is no folder {folder}")
+        return self.files(release, folder.resolve())
+
+
+@dataclass(frozen=True)
+class WorkerMethods:
+    """The methods, over the worker's parts."""
+
+    layout: ReleaseLayout
+    serving: Serving
+    swapper: Swapper
+    recovery: Recovery
+    capture: Capture
+    store: FrameStore
+
+    def table(self) -> Mapping[str, Method]:
+        """Method by name."""
+        return {
+            "prepare": self.prepare,
+            "commit": self.commit,
+            "abort": self.abort,
+            "withdraw": self.withdraw,
+            "status": self.status,
+            "snapshot": self.snapshot,
+            "results": self.results,
+        }
+
+    async def prepare(self, parameters: Parameters) -> dict[str, Any]:
+        """Load and warm a release beside the active one."""
+        return await self.swapper.prepare(self.layout.requested(parameters))
+
+    async def commit(self, parameters: Parameters) -> dict[str, Any]:
+        """Switch to the prepared release between two frames."""
+        return await self.swapper.commit(_text(parameters, "release"))
+
+    async def abort(self, parameters: Parameters) -> dict[str, Any]:
+        """Let go of a prepared release."""
+        return await self.swapper.abort(_text(parameters, "release"))
+
+    async def withdraw(self, _parameters: Parameters) -> dict[str, Any]:
+        """Stop serving."""
+        return await self.swapper.withdraw()
+
+    async def status(self, _parameters: Parameters) -> dict[str, Any]:
+        """All figures, taken at one moment."""
+        return self.figures()
+
+    async def results(self, parameters: Parameters) -> dict[str, Any]:
+        """The newest results in order; ``after`` leaves out frames up to that number."""
+        limit, after = _number(parameters, "limit", RESULTS_KEPT), _number(parameters, "after", -1)
+        wanted = [result for result in self.serving.results if result.frame > after]
+        return {"results": [result.to_json() for result in wanted[-limit:]] if limit > 0 else []}
+
+    async def snapshot(self, _parameters: Parameters) -> dict[str, Any]:
+        """The last frame as JPEG, with what it was taken for."""
+        last = self.serving.last_frame()
+        if last is None:
+            raise ControlError(
+                "no-frame", f"{self.capture.status.address} has given no picture yet"
+            )
+        frame, result = last
+        jpeg = await asyncio.to_thread(_jpeg, self.store.copy(frame))
+        label, confidence = result.top[0] if result else (None, None)
+        return {
+            "jpeg": base64.b64encode(jpeg).decode("ascii"),
+            "frame": frame.number,
+            "release": result.release if result else None,
+            "label": label,
+            "confidence": confidence,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """What ``status`` replies and the ``statistics`` event carries."""
+        active = self.serving.active
+        engine = active.engine if active else None
+        return {
+            "state": self.swapper.state,
+            "release": active.release if active else None,
+            "candidate": self.swapper.candidate,
+            **self.serving.figures(),
+            "engine": {"pid": engine.pid, **engine.description} if engine else None,
+            "source": asdict(self.capture.status),
+            "last_error": self.recovery.last_error,
+        }
+
+
+def _text(parameters: Parameters, name: str) -> str:
+    value = parameters.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlError("bad-request", f"params.{name} is missing or no text")
+    return value
+
+
+def _number(parameters: Parameters, name: str, default: int) -> int:
+    value = parameters.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ControlError("bad-request", f"params.{name} is no whole number")
+    return value
+
+
+def _jpeg(picture: Picture) -> bytes:
+    encoded, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not encoded:
+        raise ControlError("no-frame", "the last frame could not be encoded as JPEG")
+    return bytes(jpeg.tobytes())

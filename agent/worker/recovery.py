@@ -1,0 +1,129 @@
+"""Brings a failed engine back, or the release before it when it keeps failing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.worker.engine import Engine, EngineSettings, ReleaseFiles
+from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from agent.worker.frames import FrameStore
+from agent.worker.serving import Serving, Tenure
+from states.ports import Rejected
+
+log = logging.getLogger(__name__)
+
+FAILURES_BEFORE_FALLBACK = 3
+FRAMES_THAT_FORGIVE = 100
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 30.0
+
+
+class Recovery:
+    """Restarts the active release's engine with growing pauses.
+
+    The first restart comes at once. After three failures with fewer than 100 frames classified in
+    between, the release that served before takes over again, if there was one.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        store: FrameStore,
+        settings: EngineSettings,
+        tasks: asyncio.TaskGroup,
+        publish: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.previous: ReleaseFiles | None = None
+        """The release that served before the active one."""
+        self.last_error: str | None = None
+        self._serving = serving
+        self._store = store
+        self._settings = settings
+        self._tasks = tasks
+        self._publish = publish
+        self._restarting: asyncio.Task[None] | None = None
+        serving.engine_failed = self._engine_failed
+
+    async def stop(self) -> None:
+        """Stop restarting: another release is about to take over."""
+        task, self._restarting = self._restarting, None
+        if task and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _engine_failed(self, tenure: Tenure, engine: Engine, failure: EngineFailed) -> None:
+        self._tasks.create_task(engine.close())
+        self._report(tenure, failure.reason, failure.detail)
+        active = self._serving.active
+        if active and active.engine is None:
+            self._note_failure(active)
+            self._restarting = self._tasks.create_task(self._restart(active))
+
+    def _report(self, tenure: Tenure, reason: str, detail: str) -> None:
+        active = self._serving.active
+        self.last_error = f"release {tenure.release}: {reason}: {detail}"
+        log.error("the engine of %s", self.last_error)
+        self._publish(
+            {
+                "event": "engine-failed",
+                "release": tenure.release,
+                "reason": reason,
+                "detail": detail,
+                "serving": active.release if active else None,
+            }
+        )
+
+    def _note_failure(self, tenure: Tenure) -> None:
+        if tenure.classified_since_failure >= FRAMES_THAT_FORGIVE:
+            tenure.failures = 0
+        tenure.classified_since_failure = 0
+        tenure.failures += 1
+
+    async def _restart(self, tenure: Tenure) -> None:
+        while True:
+            await asyncio.sleep(_pause(tenure.failures))
+            if tenure.failures >= FAILURES_BEFORE_FALLBACK and await self._fall_back():
+                return
+            engine = await self._try_to_start(tenure)
+            if engine:
+                tenure.engine = engine
+                log.info("release %s serves again", tenure.release)
+                return
+
+    async def _try_to_start(self, tenure: Tenure) -> Engine | None:
+        try:
+            return await Engine.start(tenure.files, self._settings, self._store)
+        except Rejected as error:
+            reason, detail = str(error.reason), error.detail
+        except (RuntimeUnavailable, OSError) as error:
+            reason, detail = "worker-error", str(error)
+        for tally in (tenure.tally, self._serving.total):
+            tally.errors += 1
+        self._note_failure(tenure)
+        self._report(tenure, reason, detail)
+        return None
+
+    async def _fall_back(self) -> bool:
+        files, self.previous = self.previous, None
+        if files is None:
+            return False
+        fallback = Tenure(files, None)
+        fallback.engine = await self._try_to_start(fallback)
+        if fallback.engine is None:
+            return False
+        fallback.proven.set_result(None)
+        before = self._serving.switch(fallback)
+        previous = before.release if before else None
+        log.warning("release %s keeps failing; %s serves again", previous, files.release)
+        self._publish({"event": "fell-back", "release": files.release, "previous": previous})
+        return True
+
+
+def _pause(failures: int) -> float:
+    """Seconds before the restart that follows that many failures in a row."""
+    if failures <= 1:
+        return 0.0
+    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (failures - 2)))

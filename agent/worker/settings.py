@@ -1,0 +1,103 @@
+"""The ``[worker]`` section of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from agent.worker.choices import (
+    ColourOrder,
+    PictureOrder,
+    PixelRange,
+    ResizeMode,
+    RuntimeName,
+    SourceAddress,
+)
+from agent.worker.errors import SourceError
+
+
+class WorkerSettings(BaseModel):
+    """How pictures are taken and classified."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["process", "signal"] = Field(
+        "process",
+        description="'process': Edgeferry's own worker. 'signal': any inference script that opens "
+        "the files in <state dir>/models and reloads on SIGUSR1.",
+    )
+    source: str = Field(
+        "camera:0",
+        description="Where pictures come from: camera:N, video:PATH, dir:PATH (sub-folder = label) "
+        "or synthetic: (drawn frame numbers).",
+    )
+    frames_per_second: float = Field(
+        30.0,
+        gt=0,
+        le=1000,
+        description="Rate at which dir:, video: and synthetic: play; a camera is asked for it.",
+    )
+    picture_order: PictureOrder = Field(
+        "sorted", description="Order in which dir: plays its pictures, over and over."
+    )
+    seed: int = Field(1, description="Seed of the shuffled order.")
+    socket: Path | None = Field(
+        None, description="Control socket of the worker; <state dir>/worker.sock when not set."
+    )
+    group_may_control: bool = Field(
+        False,
+        description="Whether the group of the control socket may use it too (0660, not 0600).",
+    )
+    pid_file: Path | None = Field(
+        None,
+        description="kind = 'signal': file holding the process id of the inference script; "
+        "<state dir>/worker.pid when not set.",
+    )
+    runtime: RuntimeName = Field(
+        "auto",
+        description="TFLite runtime; auto is the first that works: ai-edge-litert, tflite-runtime.",
+    )
+    num_threads: int = Field(1, ge=1, le=64, description="Threads of one interpreter.")
+    top_k: int = Field(3, ge=1, le=100, description="Scores kept of each classified frame.")
+    resize: ResizeMode = Field(
+        "squash",
+        description="How a frame becomes the model's size, as the model was trained: squash "
+        "(aspect ratio given up), fit-shortest (centre cut out), fit-longest (black bars).",
+    )
+    colour_order: ColourOrder = Field(
+        "rgb", description="Order of the model's three colour channels."
+    )
+    pixel_range: PixelRange = Field(
+        "0..1",
+        description="What black and white were in training: 0..1 (Edge Impulse), -1..1 or 0..255.",
+    )
+    load_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Time a model may take to load and warm up before it counts as hung.",
+    )
+    frame_seconds: float = Field(
+        5.0, gt=0, description="Time a frame may take to classify before the engine counts as hung."
+    )
+    statistics_seconds: float = Field(
+        10.0, gt=0, description="How often subscribers of the control socket get the statistics."
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        try:
+            SourceAddress.parse(source)
+        except SourceError as error:
+            raise ValueError(str(error)) from error
+        return source
+
+    def socket_path(self, state_dir: Path) -> Path:
+        """Where the control socket is."""
+        return self.socket or state_dir / "worker.sock"
+
+    def pid_path(self, state_dir: Path) -> Path:
+        """Where an inference script of kind ``signal`` leaves its process id."""
+        return self.pid_file or state_dir / "worker.pid"
