@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from aiocoap import CHANGED, CONTENT, NOT_FOUND, Code, Message, resource
@@ -33,6 +33,8 @@ SETTINGS = SessionSettings(
 )
 PATIENCE = 20.0
 
+T = TypeVar("T")
+
 
 class CloudSite(resource.ObservableResource):  # type: ignore[misc]
     """Answers every path; artifacts and the manifest are served block-wise and statelessly."""
@@ -46,7 +48,9 @@ class CloudSite(resource.ObservableResource):  # type: ignore[misc]
         self.requests: list[Message] = []
         self.arrivals: list[float] = []
         self.observable = True
-        self.mute = False
+        # While it is not set, requests are acknowledged but not answered.
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def needs_blockwise_assembly(self, request: Message) -> bool:
         return False
@@ -60,8 +64,7 @@ class CloudSite(resource.ObservableResource):  # type: ignore[misc]
     async def render(self, request: Message) -> Message:
         self.requests.append(request)
         self.arrivals.append(asyncio.get_running_loop().time())
-        if self.mute:
-            await asyncio.Event().wait()
+        await self.answering.wait()
         path = "/".join(request.opt.uri_path)
         if self.scripted[path]:
             scripted = self.scripted[path].popleft()
@@ -78,7 +81,7 @@ class CloudSite(resource.ObservableResource):  # type: ignore[misc]
             self.updated_state()
 
     def forget_observers(self) -> None:
-        self._observations = set()
+        self._observations: set[Any] = set()
 
     async def add_observation(self, request: Message, serverobservation: Any) -> None:
         observations = self._observations
@@ -230,7 +233,7 @@ class Device:
             await self.task
 
 
-async def within(awaitable: Awaitable[Any]) -> Any:
+async def within(awaitable: Awaitable[T]) -> T:
     async with asyncio.timeout(PATIENCE):
         return await awaitable
 

@@ -104,14 +104,14 @@ async def test_requests_that_are_never_answered_cost_the_link(
     device = start_device(request_timeout=0.3, keepalive_interval=0.1)
     await device.manifest()
     await device.connection()
-    cloud.site.mute = True
+    cloud.site.answering.clear()
     for _ in range(3):
         with pytest.raises(LinkError, match=r"\.u/c/main: no answer within 0\.3 s"):
             await device.session.report(OtaReport())
     up, error = await device.connection()
     assert not up
     assert "stays silent" in str(error)
-    cloud.site.mute = False
+    cloud.site.answering.set()
     cloud.site.deploy(SECOND)
     await device.until(SECOND)
 
@@ -165,7 +165,7 @@ async def test_requests_under_way_fail_when_the_link_dies(
 ) -> None:
     device = start_device()
     await device.manifest()
-    cloud.site.mute = True
+    cloud.site.answering.clear()
     request = asyncio.create_task(device.session.report(OtaReport()))
     await cloud.eventually(lambda: len(cloud.site.requests) == 2)
     await cloud.stop()
