@@ -1,0 +1,1 @@
+"""The device: journal, store, downloader, inference worker, daemon, command line."""

@@ -120,6 +120,10 @@ class ReleaseStore:
 
     # Getting a release onto the disk.
 
+    def blob_path(self, package: Package) -> Path:
+        """Where a package's verified bytes are. Raises Rejected if its SHA-256 is none."""
+        return self._blobs.path(package.sha256)
+
     def partial_path(self, package: Package) -> Path:
         """Where a package is gathered. Raises Rejected if its SHA-256 is none."""
         return self._blobs.partial_path(package.sha256)

@@ -81,11 +81,16 @@ class Conductor:
             await self.step()
 
     async def step(self) -> None:
-        """Do the work of the present state and move on."""
-        if self._update is None:
-            await self._idle()
-        else:
-            self._make(await self._result(self.state, self._update))
+        """Do the work of the present state and move on; without a journal nothing moves."""
+        try:
+            if self._update is None:
+                await self._idle()
+            else:
+                self._make(await self._result(self.state, self._update))
+        except Postponed as difficulty:
+            logger.warning("the journal can't be written, so nothing moves: %s", difficulty)
+            self._news.set()
+            await self._ports.clock.sleep(self._policy.retry_delay(0))
 
     async def _idle(self) -> None:
         await self._news.wait()

@@ -127,7 +127,7 @@ class Journal(Protocol):
         """The state as last committed; Idle on a new device."""
 
     def commit(self, transition: Transition) -> None:
-        """Write the new state, the update and the transition in one durable transaction."""
+        """Write state, update and transition in one durable transaction; raises Postponed."""
 
     def resumed(self, update: Update) -> None:
         """Remember that the agent was started again within the present state."""

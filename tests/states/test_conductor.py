@@ -12,7 +12,7 @@ from states.model import Deployment, Release
 from states.policy import Policy
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
-from states.update import Outcome
+from states.update import Outcome, Transition
 from tests.states.world import Device, PowerCut, deployment, postponed, release
 
 GOOD_PATH = [
@@ -310,6 +310,22 @@ async def test_rolling_back_is_never_given_up(device: Device) -> None:
     device.world.accidents["switch"] = [lambda: None, *disk]
     await device.deliver("2")
     assert device.world.current == device.world.serving == release("1").id
+
+
+async def test_a_journal_that_cannot_be_written_stops_the_machine_until_it_can(
+    device: Device,
+) -> None:
+    commit, failures = device.journal.commit, list(postponed(Transient.DISK_FULL, 3))
+
+    def full_disk(step: Transition) -> None:
+        if failures and step.target == "verifying":
+            raise failures.pop()
+        commit(step)
+
+    device.journal.commit = full_disk  # type: ignore[method-assign]
+    await device.deliver("1")
+    assert device.journal.path == GOOD_PATH
+    assert not failures
 
 
 async def test_an_unknown_state_leads_back_to_the_previous_release(device: Device) -> None:

@@ -63,7 +63,7 @@ class VirtualClock:
 
 @dataclass
 class MemoryJournal:
-    """Keeps what the real one keeps; ``cut_before`` stops the machine instead of the n-th commit."""
+    """Keeps what the real one keeps; ``cut_before`` stops the machine at the n-th commit."""
 
     state: str = "idle"
     update: Update | None = None

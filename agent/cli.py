@@ -1,0 +1,140 @@
+"""The device's commands: the two daemons, and a look into the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.config import Settings
+    from agent.inspection import Inspector
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="EDGEFERRY_CONFIG",
+        help="The TOML file; /etc/edgeferry/agent.toml when not given.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest entries shown.")]
+
+
+def _settings(config: Path | None) -> Settings:
+    from agent.config import load_settings
+
+    settings = load_settings(config)
+    logging.basicConfig(
+        level=settings.log.level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # aiocoap logs each failed exchange; what matters of that is logged by the session.
+    logging.getLogger("coap").setLevel(logging.ERROR)
+    return settings
+
+
+def run(
+    config: ConfigOption = None,
+    with_worker: Annotated[
+        bool, typer.Option("--with-worker", help="Start a worker as well, for a bench.")
+    ] = False,
+) -> None:
+    """Run the update agent until SIGTERM.
+
+    It observes the manifest, fetches what is deployed, proves it, drives the worker and reports.
+    Everything it knows is in STATE_DIR/state.db; look with `edgeferry status`.
+    """
+    from agent.daemon import run_agent
+    from agent.pair import run_with_worker
+
+    settings = _settings(config)
+    asyncio.run(run_with_worker(settings, config) if with_worker else run_agent(settings))
+
+
+def worker(config: ConfigOption = None) -> None:
+    """Run the inference worker until SIGTERM.
+
+    It owns the camera, serves the active release at once and switches when the agent says so. It
+    needs neither the network nor a running agent.
+    """
+    from agent.worker.main import run_worker
+
+    settings = _settings(config)
+    device = settings.device
+    asyncio.run(
+        run_worker(
+            settings.worker,
+            device.state_dir,
+            model_package=device.model_package,
+            labels_package=device.labels_package,
+        )
+    )
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show what the device serves, does and waits for; works without a running agent too."""
+    from agent.display import show_status
+
+    _show(config, as_json, lambda inspector: inspector.status(), show_status)
+
+
+def history(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    limit: LimitOption = 30,
+    updates: Annotated[
+        bool, typer.Option("--updates", help="One line per update, not per transition.")
+    ] = False,
+) -> None:
+    """Show the transitions, oldest first: what happened, when and why."""
+    from agent.display import show_history, show_updates
+
+    if updates:
+        _show(config, as_json, lambda inspector: inspector.updates(limit), show_updates)
+    else:
+        _show(config, as_json, lambda inspector: inspector.history(limit), show_history)
+
+
+def releases(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the releases on disk: which one serves, which one it would go back to."""
+    from agent.display import show_releases
+
+    _show(config, as_json, lambda inspector: inspector.releases(), show_releases)
+
+
+def _show(
+    config: Path | None,
+    as_json: bool,
+    ask: Callable[[Inspector], Any],
+    show: Callable[[Any], None],
+) -> None:
+    from agent.inspection import Inspector
+
+    answer = ask(Inspector(_settings(config)))
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        show(answer)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the device's commands to the one command."""
+    for command in (run, worker, status, history, releases):
+        app.command()(command)
+
+
+def device_app() -> typer.Typer:
+    """A command line of the device's commands alone."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+    register(app)
+    return app

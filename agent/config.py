@@ -1,0 +1,231 @@
+"""The configuration: one TOML file, every key also as ``EDGEFERRY_<SECTION>__<KEY>``.
+
+The environment wins over the file. ``GOLIOTH_PSK_ID`` and ``GOLIOTH_PSK`` give the PSK credentials
+their well-known names; files and systemd credentials keep the key out of both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import random
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.worker.settings import WorkerSettings
+from protocol.credentials import CertificateCredential, Credential, PskCredential
+from states.policy import Policy
+
+DEFAULT_PATH = Path("/etc/edgeferry/agent.toml")
+COAPS_PORT = 5684
+
+
+class ConfigurationError(Exception):
+    """The configuration can't be used; names the key or file and the next step."""
+
+
+class Section(BaseModel):
+    """A table of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GoliothSettings(Section):
+    """Where the cloud is and who this device is: a certificate, or a PSK."""
+
+    uri: str = Field("coaps://coap.golioth.io", description="The CoAP gateway.")
+    psk_id: str | None = Field(None, description="PSK identity: <credential id>@<project id>.")
+    psk: SecretStr | None = Field(None, description="The key itself; better as psk_file.")
+    psk_file: Path | None = Field(None, description="File holding the key, readable by us alone.")
+    certificate: Path | None = Field(None, description="Device certificate, PEM.")
+    private_key: Path | None = Field(None, description="Key of the certificate, PEM.")
+    server_ca: Path | None = Field(None, description="CA bundle; the system's when not set.")
+    handshake_seconds: float = Field(20.0, gt=0, description="Longest DTLS handshake.")
+    poll_seconds: float = Field(300.0, gt=0, description="How often the manifest is asked for.")
+    keep_alive_seconds: float = Field(9.0, gt=0, description="Longest silence on the link.")
+    requests_per_second: float = Field(
+        20.0, ge=0, description="Golioth's limit per device; 0 for a server that has none."
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _coaps(cls, uri: str) -> str:
+        parts = urlsplit(uri)
+        if parts.scheme != "coaps" or not parts.hostname:
+            raise ValueError(f"{uri!r} is no coaps://host[:port] address")
+        return uri
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the gateway."""
+        parts = urlsplit(self.uri)
+        return parts.hostname or "", parts.port or COAPS_PORT
+
+    def credential(self) -> Credential:
+        """Who this device is.
+
+        Raises:
+            ConfigurationError: neither or both kinds are configured, or the key can't be read.
+        """
+        if self.certificate is not None or self.private_key is not None:
+            if self.certificate is None or self.private_key is None:
+                raise ConfigurationError("golioth: certificate and private_key belong together")
+            if self.psk_id is not None:
+                raise ConfigurationError("golioth: set a certificate or a PSK, not both")
+            return CertificateCredential(self.certificate, self.private_key, self.server_ca)
+        if self.psk_id is None:
+            raise ConfigurationError(
+                "golioth: no credential; set certificate and private_key, or psk_id and psk_file"
+            )
+        return PskCredential(self.psk_id, self._psk())
+
+    def _psk(self) -> bytes:
+        if self.psk is not None:
+            return self.psk.get_secret_value().encode()
+        if self.psk_file is None:
+            raise ConfigurationError("golioth: psk_id is set but neither psk_file nor psk is")
+        try:
+            return self.psk_file.read_bytes().strip()
+        except OSError as error:
+            raise ConfigurationError(f"golioth.psk_file: {error}; check path and mode") from error
+
+
+class DeviceSettings(Section):
+    """Where this device keeps its state."""
+
+    state_dir: Path = Field(Path("/var/lib/edgeferry"), description="Journal, blobs and releases.")
+    model_package: str = Field("ai-model", description="Package holding the .tflite file.")
+    labels_package: str = Field("labels", description="Package holding one label per line.")
+    keep_releases: int = Field(2, ge=0, description="Releases kept beside active and previous.")
+    reserve_bytes: int = Field(
+        8 << 20, ge=0, description="Space left free, so that a full disk can still be reported."
+    )
+    largest_release: int = Field(1 << 30, gt=0, description="Bytes a release may have at most.")
+
+
+class DownloadSettings(Section):
+    """How files are fetched."""
+
+    in_flight: int = Field(4, ge=1, le=64, description="Block requests under way at a time.")
+    checkpoint_blocks: int = Field(64, ge=1, description="Blocks between two checkpoints.")
+    checkpoint_seconds: float = Field(1.0, gt=0, description="Longest time between two.")
+
+
+class UpdateSettings(Section):
+    """How patient an update is and what proves a release."""
+
+    window_frames: int = Field(30, ge=1, description="Pictures the new release must classify.")
+    window_errors: int = Field(0, ge=0, description="Engine failures it may have meanwhile.")
+    window_seconds: float = Field(600.0, gt=0, description="Longest commit window.")
+    trial_seconds: float = Field(60.0, gt=0, description="Longest trial load of a model.")
+    first_retry_seconds: float = Field(5.0, gt=0, description="First wait; doubles each time.")
+    longest_retry_seconds: float = Field(3600.0, gt=0, description="Longest wait.")
+
+
+class LogSettings(Section):
+    """What the agent writes to standard error."""
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level.")
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EDGEFERRY_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    golioth: GoliothSettings = GoliothSettings()
+    device: DeviceSettings = DeviceSettings()
+    download: DownloadSettings = DownloadSettings()
+    update: UpdateSettings = UpdateSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above the file, which comes as init arguments."""
+        return env_settings, init_settings
+
+    def policy(self) -> Policy:
+        """The numbers the law goes by."""
+        update, device = self.update, self.device
+        default = Policy()
+        deadlines = {**default.deadlines, "confirming": update.window_seconds}
+        return Policy(
+            required_packages=(device.model_package, device.labels_package),
+            largest_release=device.largest_release,
+            first_retry=update.first_retry_seconds,
+            longest_retry=update.longest_retry_seconds,
+            window_frames=update.window_frames,
+            window_errors=update.window_errors,
+            deadlines=deadlines,
+            jitter=random.SystemRandom().uniform,
+        )
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the configuration; without ``path`` the default file, if there is one.
+
+    Raises:
+        ConfigurationError: every fault of the file at once, each with its key.
+    """
+    table = _read(path if path is not None else DEFAULT_PATH, required=path is not None)
+    try:
+        return Settings(**_with_golioth_names(table))
+    except ValidationError as faults:
+        origin = path or DEFAULT_PATH
+        raise ConfigurationError("\n".join(_explain(origin, faults))) from None
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    if not required and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}; name another file with --config") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: no valid TOML: {error}") from error
+
+
+def _with_golioth_names(table: dict[str, Any]) -> dict[str, Any]:
+    well_known = {"psk_id": os.environ.get("GOLIOTH_PSK_ID"), "psk": os.environ.get("GOLIOTH_PSK")}
+    given = {key: value for key, value in well_known.items() if value}
+    golioth = table.get("golioth", {})
+    if not given or not isinstance(golioth, dict):
+        return table
+    return {**table, "golioth": {**golioth, **given}}
+
+
+def _explain(origin: Path, faults: ValidationError) -> Iterator[str]:
+    for fault in faults.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            yield f"{origin}: unknown key {where}{_nearest(fault['loc'])}"
+        else:
+            yield f"{origin}: {where}: {fault['msg']}"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        model = annotation
+    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,180 @@
+"""``edgeferry run``: the parts of the agent put together, and its life from start to SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import Any
+
+from agent.config import Settings
+from agent.delivery import Delivery
+from agent.download import Downloader, DownloadSettings
+from agent.journal import SqliteJournal
+from agent.lock import lock_state_dir
+from agent.manifests import deployment_of
+from agent.notify import keep_watchdog, notify
+from agent.partial import CheckpointPace
+from agent.progress import ProgressKeeper
+from agent.reporting import Announcer, idle_reports
+from agent.schema import utc_now
+from agent.signal_worker import SignalWorker
+from agent.store import ReleaseStore
+from agent.trial import TrialLimits
+from agent.verify import ReleaseVerifier
+from agent.worker_client import WorkerClient
+from protocol.errors import ProtocolError
+from protocol.manifest import Manifest
+from protocol.session import DeviceSession, SessionSettings
+from states.conductor import Conductor
+from states.model import Release
+from states.ports import Ports, Worker
+from states.reasons import Transient
+
+logger = logging.getLogger(__name__)
+
+
+class LoopClock:
+    """Implements :class:`states.ports.Clock` with the event loop's own time."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that time."""
+        await asyncio.sleep(seconds)
+
+
+def open_store(settings: Settings) -> ReleaseStore:
+    """The release store of this configuration."""
+    device = settings.device
+    return ReleaseStore(
+        device.state_dir,
+        model_package=device.model_package,
+        labels_package=device.labels_package,
+        reserve_bytes=device.reserve_bytes,
+        keep_releases=device.keep_releases,
+    )
+
+
+def worker_of(settings: Settings, store: ReleaseStore) -> Worker:
+    """The worker this configuration names."""
+    state_dir, worker = settings.device.state_dir, settings.worker
+    if worker.kind == "signal":
+        return SignalWorker(worker.pid_path(state_dir), store.active)
+    return WorkerClient(
+        worker.socket_path(state_dir), state_dir / "releases", load_seconds=worker.load_seconds
+    )
+
+
+class Agent:
+    """Everything one device runs. Open files are closed by ``resources``."""
+
+    def __init__(self, settings: Settings, resources: ExitStack) -> None:
+        self._settings = settings
+        self._handled = frozenset({settings.device.model_package, settings.device.labels_package})
+        self._store = open_store(settings)
+        self._store.prepare()
+        journal_path = settings.device.state_dir / "state.db"
+        self._journal = SqliteJournal(journal_path, Announcer(self._active_release))
+        resources.callback(self._journal.close)
+        self._session = self._open_session()
+        self._progress = ProgressKeeper(self._journal, self._session)
+        self._conductor = Conductor(self._ports(), settings.policy(), self._progress.on_progress)
+        self._delivery = Delivery(self._journal.outbox, self._session)
+
+    def _open_session(self) -> DeviceSession:
+        golioth = self._settings.golioth
+        host, port = golioth.address
+        return DeviceSession(
+            host,
+            port,
+            golioth.credential(),
+            settings=SessionSettings(
+                requests_per_second=golioth.requests_per_second or None,
+                poll_interval=golioth.poll_seconds,
+                keepalive_interval=golioth.keep_alive_seconds,
+                handshake_timeout=golioth.handshake_seconds,
+            ),
+            on_manifest=self._on_manifest,
+            on_connection=self._on_connection,
+        )
+
+    def _ports(self) -> Ports:
+        settings, store = self._settings, self._store
+        download, device = settings.download, settings.device
+        downloader = Downloader(
+            store,
+            self._journal.checkpoints,
+            self._session,
+            DownloadSettings(
+                in_flight=download.in_flight,
+                pace=CheckpointPace(download.checkpoint_blocks, download.checkpoint_seconds),
+            ),
+        )
+        self._progress.count(downloader)
+        verifier = ReleaseVerifier(
+            store,
+            TrialLimits(wall_seconds=settings.update.trial_seconds),
+            model_package=device.model_package,
+            labels_package=device.labels_package,
+        )
+        worker = worker_of(settings, store)
+        return Ports(self._journal, store, downloader, verifier, worker, LoopClock())
+
+    def _active_release(self) -> Release | None:
+        active = self._store.active()
+        return None if active is None else self._store.read_release(active)
+
+    def _on_manifest(self, manifest: Manifest) -> None:
+        self._conductor.offer(deployment_of(manifest, self._handled))
+
+    def _on_connection(self, connected: bool, error: ProtocolError | None) -> None:
+        self._progress.on_connection(connected, error)
+        update = self._conductor.update
+        if connected and update is not None and update.reason is Transient.LINK_LOST:
+            self._conductor.wake()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        now = utc_now()
+        if self._conductor.state == "idle":
+            for message in idle_reports(self._active_release()):
+                self._journal.outbox.put(message, now)
+        notify("READY=1", f"STATUS={self._conductor.state}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(keep_watchdog())
+                for part in (self._session, self._conductor, self._delivery, self._progress):
+                    group.create_task(part.run(), name=type(part).__name__)
+        finally:
+            notify("STOPPING=1")
+            self._progress.close()
+
+
+async def run_agent(settings: Settings) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError, JournalError, StateDirLocked: it can't start; the text says what to do.
+    """
+    with ExitStack() as resources:
+        resources.enter_context(lock_state_dir(settings.device.state_dir))
+        agent = Agent(settings, resources)
+        await until_signalled(agent.run())
+
+
+async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work`` until it ends or SIGTERM or SIGINT asks it to."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        logger.info("stopped as asked")

@@ -1,0 +1,94 @@
+"""The journal's answers as tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Document = dict[str, Any]
+
+
+def show_status(status: Document) -> None:
+    """Print what ``edgeferry status`` answers."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]state", f"{status['state']}  since {status['since'] or '-'}")
+    table.add_row("[bold]agent", "running" if status["running"] else "not running")
+    table.add_row("[bold]connected", _connection(status))
+    for name in ("active", "previous", "target"):
+        table.add_row(f"[bold]{name}", versions(status[name]))
+    target = status["target"]
+    if target:
+        table.add_row("[bold]progress", f"{target['bytes_done']} of {target['bytes_total']} bytes")
+    if status["next_try_in_s"] is not None:
+        table.add_row("[bold]next try", f"within {status['next_try_in_s']:.0f} s")
+    if status["last_error"]:
+        error = status["last_error"]
+        table.add_row("[bold]last error", f"{error['reason']}: {error['detail']} ({error['at']})")
+    table.add_row("[bold]worker", _worker(status["worker"]))
+    table.add_row("[bold]rejected", str(len(status["rejected"])) + " releases")
+    Console().print(table)
+
+
+def show_history(transitions: list[Document]) -> None:
+    """Print transitions."""
+    table = _table("at", "update", "event", "from", "to", "detail")
+    for step in transitions:
+        columns = ("at", "update_id", "event", "source", "target", "detail")
+        table.add_row(*(str(step[name] if step[name] is not None else "") for name in columns))
+    Console().print(table)
+
+
+def show_updates(updates: list[Document]) -> None:
+    """Print updates."""
+    table = _table("update", "started", "finished", "release", "versions", "outcome", "bytes")
+    for update in updates:
+        packages = ", ".join(f"{p['name']} {p['version']}" for p in update["packages"])
+        outcome = " ".join(filter(None, (update["outcome"], update["reason"])))
+        row = (update["id"], update["started_at"], update["finished_at"] or "")
+        more = (update["release_id"], packages, outcome, update["fetched_bytes"])
+        table.add_row(*(str(value) for value in (*row, *more)))
+    Console().print(table)
+
+
+def show_releases(releases: list[Document]) -> None:
+    """Print the releases on disk."""
+    table = _table("release", "packages", "role", "confirmed", "rejected")
+    for release in releases:
+        described = versions(release, with_id=False)
+        row = (release["id"], described, release["role"], release["confirmed_at"])
+        table.add_row(*(str(value or "") for value in (*row, release["rejected"])))
+    Console().print(table)
+
+
+def versions(release: Document | None, *, with_id: bool = True) -> str:
+    """A release in one line."""
+    if release is None:
+        return "-"
+    packages = ", ".join(f"{name} {p['version']}" for name, p in release["packages"].items())
+    return f"{packages}  ({release['id']})" if with_id else packages
+
+
+def _connection(status: Document) -> str:
+    if status["connected"]:
+        return "yes"
+    return f"no: {status['link_error']}" if status["link_error"] else "no"
+
+
+def _worker(worker: Document) -> str:
+    if worker["state"] == "away":
+        return f"away: {worker['detail']}"
+    if "captured" not in worker:
+        return str(worker["state"])
+    counters = ", ".join(f"{worker[name]} {name}" for name in ("captured", "classified", "dropped"))
+    return (
+        f"{worker['state']} {worker['release'] or 'nothing'} at {worker['fps']:.1f}/s: {counters}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,227 @@
+"""The journal: what the agent remembers over a power cut, in SQLite.
+
+A transition is one transaction: the new state, the update's row, the ``transitions`` row, what
+became of the content, and the reports that tell the cloud.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.checkpoints import JournalCheckpoints
+from agent.outbox import Message, Outbox
+from agent.schema import journal_errors, open_journal, utc_now
+from states.model import Deployment, Package, Release
+from states.ports import Stored
+from states.reasons import Rejection, Transient
+from states.update import Outcome, Transition, Update
+
+Announce = Callable[[Transition, str], Iterable[Message]]
+
+
+@dataclass(frozen=True)
+class BootClock:
+    """Time that a wrong wall clock can't bend; comparable only within one boot."""
+
+    boot_id: str
+    now: Callable[[], float]
+
+    @classmethod
+    def of_this_machine(cls) -> BootClock:
+        """The kernel's boot id and CLOCK_BOOTTIME, which counts suspended time too."""
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return cls(boot_id, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+class SqliteJournal:
+    """Implements :class:`states.ports.Journal` and the downloader's checkpoints.
+
+    ``announce`` turns a transition into the messages that go out with it.
+    """
+
+    def __init__(self, path: Path, announce: Announce, clock: BootClock | None = None) -> None:
+        self._db = open_journal(path)
+        self._announce = announce
+        self._clock = clock or BootClock.of_this_machine()
+        self.outbox = Outbox(self._db)
+        self.checkpoints = JournalCheckpoints(self._db)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def load(self) -> Stored:
+        """The state as last committed; Idle on a new device."""
+        row = _first(self._db.query("SELECT * FROM machine"))
+        if row is None:
+            return Stored("idle", None, None)
+        elapsed = None
+        if row["boot_id"] == self._clock.boot_id:
+            elapsed = max(0.0, self._clock.now() - row["boottime"])
+        return Stored(row["state"], self._update(row["update_id"]), elapsed)
+
+    def _update(self, update_id: int | None) -> Update | None:
+        if update_id is None:
+            return None
+        row = _first(self._db.query("SELECT * FROM updates WHERE id = ?", [update_id]))
+        return None if row is None else _as_update(row)
+
+    def commit(self, transition: Transition) -> None:
+        """Write one transition with all that follows from it, durably."""
+        update = transition.update
+        now = utc_now()
+        with journal_errors(), self._db.atomic():
+            if transition.ended is not None:
+                self._close_update(transition.ended, now)
+            if update is not None:
+                self._write_update(update, now)
+                self._remember(transition, update, now)
+            self._move(transition, now)
+            for message in self._announce(transition, now):
+                self.outbox.put(message, now)
+
+    def _move(self, transition: Transition, now: str) -> None:
+        update_id = transition.update.id if transition.update else None
+        self._db.table("transitions").insert(
+            {
+                "at": now,
+                "update_id": update_id,
+                "event": transition.event,
+                "source": transition.source,
+                "target": transition.target,
+                "detail": transition.detail,
+            }
+        )
+        self._db.table("machine").upsert(
+            {
+                "id": 1,
+                "state": transition.target,
+                "update_id": None if transition.target == "idle" else update_id,
+                "since": now,
+                "boot_id": self._clock.boot_id,
+                "boottime": self._clock.now(),
+            },
+            pk="id",
+        )
+
+    def _write_update(self, update: Update, now: str) -> None:
+        row = _as_row(update)
+        known = self._db.execute("SELECT 1 FROM updates WHERE id = ?", [update.id]).fetchone()
+        if known is None:
+            self._db.table("updates").insert({**row, "started_at": now})
+        else:
+            del row["id"]
+            self._db.table("updates").update(update.id, row)
+
+    def _close_update(self, update: Update, now: str) -> None:
+        self._write_update(update, now)
+        self._db.table("updates").update(update.id, {"finished_at": now})
+
+    def _remember(self, transition: Transition, update: Update, now: str) -> None:
+        """What the update says about its content: refused for good, or proven."""
+        if transition.target == "idle":
+            self._db.table("updates").update(update.id, {"finished_at": now})
+        if isinstance(update.reason, Rejection) and transition.event in {"reject", "roll_back"}:
+            rejection = {"reason": update.reason, "detail": update.detail, "at": now}
+            self._db.table("rejections").upsert(
+                {"release_id": update.release_id, **rejection}, pk="release_id"
+            )
+        if transition.event == "confirm":
+            self._db.execute("DELETE FROM confirmations WHERE release_id = ?", [update.release_id])
+            self._db.table("confirmations").insert({"release_id": update.release_id, "at": now})
+
+    def resumed(self, update: Update) -> None:
+        """Remember that the agent was started again within the present state."""
+        self._db.table("updates").update(update.id, {"resumes": update.resumes})
+
+    def current_update_id(self) -> int | None:
+        """The update under way, or None in Idle."""
+        row = self._db.execute("SELECT update_id FROM machine").fetchone()
+        return None if row is None else row[0]
+
+    def next_update_id(self) -> int:
+        """A number no update has had."""
+        (highest,) = self._db.execute("SELECT coalesce(max(id), 0) FROM updates").fetchone()
+        return int(highest) + 1
+
+    def is_rejected(self, release_id: str) -> bool:
+        """Whether this content was rejected and nobody has cleared that."""
+        query = "SELECT 1 FROM rejections WHERE release_id = ?"
+        return self._db.execute(query, [release_id]).fetchone() is not None
+
+    def confirmed_releases(self) -> tuple[str, ...]:
+        """Ids of releases that once passed their commit window, newest first."""
+        rows = self._db.execute("SELECT release_id FROM confirmations ORDER BY id DESC")
+        return tuple(release_id for (release_id,) in rows)
+
+    def note_manifest(self, deployment: Deployment) -> None:
+        """Remember the newest sequence number; written only when it changes."""
+        noted = _first(self._db.query("SELECT sequence, release_id FROM manifest"))
+        row = {"sequence": deployment.sequence, "release_id": deployment.release.id}
+        if noted != row:
+            self._db.table("manifest").upsert({"id": 1, **row, "at": utc_now()}, pk="id")
+
+    def add_fetched(self, update_id: int, count: int) -> None:
+        """Add bytes that came over the air to an update's total."""
+        query = "UPDATE updates SET fetched_bytes = fetched_bytes + ? WHERE id = ?"
+        self._db.execute(query, [count, update_id])
+
+    def fact(self, name: str) -> str | None:
+        """What was noted under that name, or None."""
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+        return None if row is None else str(row[0])
+
+    def note_fact(self, name: str, value: str) -> None:
+        """Remember something for ``edgeferry status``; written only when it changes."""
+        if self.fact(name) != value:
+            self._db.table("facts").upsert({"name": name, "value": value, "at": utc_now()}, pk="name")
+
+
+def _first(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    return next(iter(rows), None)
+
+
+def _as_row(update: Update) -> dict[str, Any]:
+    packages = [
+        {"name": p.name, "version": p.version, "sha256": p.sha256, "size": p.size, "uri": p.uri}
+        for p in update.deployment.release.packages
+    ]
+    return {
+        "id": update.id,
+        "release_id": update.release_id,
+        "sequence": update.deployment.sequence,
+        "packages": json.dumps(packages),
+        "fallback": update.fallback,
+        "attempts": update.attempts,
+        "resumes": update.resumes,
+        "retry_delay": update.retry_delay,
+        "outcome": update.outcome,
+        "reason": update.reason,
+        "detail": update.detail,
+    }
+
+
+def _as_update(row: dict[str, Any]) -> Update:
+    packages = tuple(Package(**package) for package in json.loads(row["packages"]))
+    return Update(
+        id=row["id"],
+        deployment=Deployment(row["sequence"], Release(packages)),
+        fallback=row["fallback"],
+        attempts=row["attempts"],
+        resumes=row["resumes"],
+        retry_delay=row["retry_delay"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        reason=_reason(row["reason"]),
+        detail=row["detail"],
+    )
+
+
+def _reason(value: str | None) -> Rejection | Transient | None:
+    if not value:
+        return None
+    return Rejection(value) if value in set(Rejection) else Transient(value)

@@ -1,0 +1,197 @@
+"""The journal's tables, their migrations, and opening the file safely.
+
+WAL with ``synchronous=FULL``: a committed transition is on the disk when the machine moves.
+Everything may be read with the ``sqlite3`` command line, also while the agent runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from states.ports import Postponed
+from states.reasons import Transient
+
+logger = logging.getLogger(__name__)
+
+migrations = Migrations("edgeferry")
+
+_TABLES = """
+CREATE TABLE machine (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL,
+    update_id INTEGER,
+    since TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    boottime REAL NOT NULL
+) STRICT;
+CREATE TABLE updates (
+    id INTEGER PRIMARY KEY,
+    release_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    packages TEXT NOT NULL,
+    fallback TEXT,
+    attempts INTEGER NOT NULL,
+    resumes INTEGER NOT NULL,
+    retry_delay REAL NOT NULL,
+    outcome TEXT,
+    reason TEXT,
+    detail TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    fetched_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE transitions (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    update_id INTEGER,
+    event TEXT NOT NULL,
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE rejections (
+    release_id TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE confirmations (
+    id INTEGER PRIMARY KEY,
+    release_id TEXT NOT NULL UNIQUE,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE manifest (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    sequence INTEGER NOT NULL,
+    release_id TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    body TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE checkpoints (
+    sha256 TEXT PRIMARY KEY,
+    total_size INTEGER NOT NULL,
+    block_size INTEGER NOT NULL,
+    finished BLOB NOT NULL,
+    etag BLOB,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+"""
+
+
+@migrations()
+def first_tables(db: Database) -> None:
+    """Make the tables of release 0.1."""
+    for statement in _TABLES.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+class JournalError(Exception):
+    """The journal can't be used; names the file and the next step."""
+
+
+@contextmanager
+def journal_errors() -> Iterator[None]:
+    """Turn what a full or failing disk does to SQLite into Postponed."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        full = "full" in str(error)
+        reason = Transient.DISK_FULL if full else Transient.STORAGE_ERROR
+        raise Postponed(reason, f"journal: {error}") from error
+
+
+def utc_now() -> str:
+    """The wall clock, for people only: nothing is decided by it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def open_journal(path: Path) -> Database:
+    """Open the journal for writing, bringing its tables up to date.
+
+    A damaged file is put aside as ``state.db.damaged-…`` and a new one begun: what serves is known
+    from the ``current`` link, so nothing that matters to the running model is lost.
+
+    Raises:
+        JournalError: the file can't be written, or was made by a newer agent.
+    """
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as damage:
+        if isinstance(damage, sqlite3.OperationalError):
+            raise JournalError(
+                f"journal {path}: {damage}; check the folder's owner, mode and free space"
+            ) from damage
+        aside = path.with_name(f"{path.name}.damaged-{utc_now().replace(':', '')}")
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        logger.error("journal %s is damaged (%s); kept as %s", path, damage, aside.name)
+        return _open(path)
+
+
+def _open(path: Path) -> Database:
+    connection = sqlite3.connect(path, timeout=10.0)
+    try:
+        path.chmod(0o640)
+        db = Database(connection)
+        _check(db)
+        db.enable_wal()
+        db.execute("PRAGMA synchronous=FULL")
+        _refuse_newer(db, path)
+        migrations.apply(db)
+    except BaseException:
+        connection.close()
+        raise
+    return db
+
+
+def _check(db: Database) -> None:
+    if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+        raise sqlite3.DatabaseError("quick_check found damage")
+
+
+def _refuse_newer(db: Database, path: Path) -> None:
+    known = {migration.name for migration in migrations.pending(db)}
+    known |= {migration.name for migration in migrations._migrations}
+    newer = [step.name for step in migrations.applied(db) if step.name not in known]
+    if newer:
+        raise JournalError(
+            f"journal {path} was made by a newer agent (it has {', '.join(newer)}); "
+            "install that version again, or restore the state folder's backup"
+        )
+
+
+def open_for_reading(path: Path) -> Database:
+    """Open the journal read-only, also beside a running agent.
+
+    Raises:
+        JournalError: there is none, or it can't be read.
+    """
+    if not path.exists():
+        raise JournalError(f"no journal at {path}: the agent has not run yet, or --config differs")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        db = Database(connection)
+        db.execute("SELECT 1 FROM machine").fetchone()
+    except sqlite3.Error as error:
+        raise JournalError(f"journal {path} can't be read: {error}") from error
+    return db

@@ -1,0 +1,54 @@
+"""``edgeferry``: every package's commands under one name, imported lazily."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from agent import cli as agent_cli
+from demo import cli as demo_cli
+from localcloud import cli as localcloud_cli
+
+app = typer.Typer(
+    name="edgeferry",
+    help="Keeps the machine-learning model of an edge device current, over Golioth.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+agent_cli.register(app)
+localcloud_cli.register(app)
+demo_cli.register(app)
+
+FAILED, WRONG_USAGE = 1, 2
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
+    try:
+        app()
+    except Exception as error:
+        status = _exit_status(error)
+        if status is None:
+            raise
+        sys.stderr.write(f"edgeferry: {error}\n")
+        sys.exit(status)
+    sys.exit(0)
+
+
+def _exit_status(error: Exception) -> int | None:
+    """The exit status of an error that explains itself; None for a defect, shown whole."""
+    from agent.config import ConfigurationError
+    from agent.lock import StateDirectoryBusy
+    from agent.schema import JournalError
+    from agent.worker.errors import WorkerError
+    from protocol.errors import CredentialError
+    from states.ports import Postponed
+
+    if isinstance(error, (ConfigurationError, CredentialError)):
+        return WRONG_USAGE
+    if isinstance(error, (JournalError, StateDirectoryBusy, WorkerError, Postponed)):
+        return FAILED
+    return None

@@ -1,0 +1,211 @@
+"""The journal on real SQLite files: what is committed is there, whole, after anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.journal import BootClock, SqliteJournal, _as_row, _as_update
+from agent.outbox import Kind, Message
+from agent.schema import JournalError, open_for_reading
+from states.model import Deployment, Package, Release
+from states.ports import Postponed
+from states.reasons import Rejection, Transient
+from states.update import Outcome, Transition, Update
+
+PACKAGE = Package("ai-model", "1", "a" * 64, 1000, "/.u/c/ai-model@1")
+UPDATE = Update(1, Deployment(7, Release((PACKAGE,))), fallback="f" * 16)
+
+
+def silent(_transition: Transition, _at: str) -> list[Message]:
+    return []
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+def step(event: str, source: str, target: str, update: Update = UPDATE) -> Transition:
+    return Transition(event, source, target, update, detail=update.detail)
+
+
+def test_a_new_journal_is_idle(path: Path) -> None:
+    stored = SqliteJournal(path, silent).load()
+    assert (stored.state, stored.update, stored.elapsed) == ("idle", None, None)
+
+
+def test_a_committed_transition_is_there_after_a_restart(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    journal.commit(step("download", "manifest-received", "downloading"))
+    journal.close()
+    stored = SqliteJournal(path, silent).load()
+    assert (stored.state, stored.update) == ("downloading", UPDATE)
+
+
+def test_time_in_a_state_is_known_within_one_boot_only(path: Path) -> None:
+    now = [100.0]
+    journal = SqliteJournal(path, silent, BootClock("one", lambda: now[0]))
+    journal.commit(step("download", "manifest-received", "downloading"))
+    now[0] = 130.0
+    assert journal.load().elapsed == 30.0
+    journal.close()
+    assert SqliteJournal(path, silent, BootClock("two", lambda: 3.0)).load().elapsed is None
+
+
+def test_rejected_content_is_remembered_and_superseded_content_is_not(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    refused = replace(UPDATE, reason=Rejection.HASH_MISMATCH, outcome=Outcome.REJECTED)
+    journal.commit(step("postpone", "downloading", "awaiting-retry", UPDATE))
+    waiting = replace(UPDATE, reason=Transient.LINK_LOST, outcome=Outcome.SUPERSEDED)
+    journal.commit(step("cancel", "awaiting-retry", "reporting", waiting))
+    assert not journal.is_rejected(UPDATE.release_id)
+    journal.commit(step("reject", "downloading", "reporting", refused))
+    assert journal.is_rejected(UPDATE.release_id)
+
+
+def test_confirmed_releases_come_newest_first_and_once(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    updates = [
+        replace(UPDATE, id=n, deployment=Deployment(n, Release((replace(PACKAGE, version=v),))))
+        for n, v in enumerate(["1", "2", "1"], start=1)
+    ]
+    for update in updates:
+        journal.commit(step("confirm", "confirming", "reporting", update))
+    assert journal.confirmed_releases() == (updates[0].release_id, updates[1].release_id)
+
+
+def test_messages_go_out_with_their_transition_or_not_at_all(path: Path) -> None:
+    def announce(transition: Transition, _at: str) -> list[Message]:
+        if transition.event == "accept":
+            raise RuntimeError("made up")
+        return [Message(Kind.REPORT, "ai-model", f'"{transition.event}"')]
+
+    journal = SqliteJournal(path, announce)
+    journal.commit(step("download", "manifest-received", "downloading"))
+    with pytest.raises(RuntimeError):
+        journal.commit(step("accept", "verifying", "activating"))
+    assert journal.load().state == "downloading"
+    queued = journal.outbox.oldest()
+    assert queued is not None
+    assert queued.message.body == '"download"'
+    journal.outbox.delivered(queued)
+    assert journal.outbox.oldest() is None
+
+
+def test_only_the_newest_state_of_a_topic_is_kept_and_every_report(path: Path) -> None:
+    outbox = SqliteJournal(path, silent).outbox
+    for number in (1, 2, 2, 3):
+        outbox.put(Message(Kind.STATE, "edgeferry", str(number)), "now")
+        outbox.put(Message(Kind.REPORT, "ai-model", str(number)), "now")
+    bodies = []
+    while (queued := outbox.oldest()) is not None:
+        bodies.append((str(queued.message.kind), queued.message.body))
+        outbox.delivered(queued)
+    assert bodies == [("report", "1"), ("report", "2"), ("state", "3"), ("report", "3")]
+
+
+def test_a_full_disk_postpones_instead_of_losing_the_step(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    journal.commit(step("download", "manifest-received", "downloading"))
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def fill() -> None:
+        for _ in range(1000):
+            journal.commit(step("download", "manifest-received", "downloading"))
+
+    with pytest.raises(Postponed) as caught:
+        fill()
+    assert caught.value.reason is Transient.DISK_FULL
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    journal.commit(step("downloaded", "downloading", "verifying"))
+    assert journal.load().state == "verifying"
+
+
+def test_a_damaged_journal_is_put_aside_and_begun_anew(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    journal.commit(step("download", "manifest-received", "downloading"))
+    journal.close()
+    path.write_bytes(b"SQLite format 3\0" + os.urandom(8192))
+    assert SqliteJournal(path, silent).load().state == "idle"
+    assert len(list(path.parent.glob("state.db.damaged-*"))) == 1
+
+
+def test_a_journal_of_a_newer_agent_is_refused_untouched(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    journal._db["_sqlite_migrations"].insert(
+        {"migration_set": "edgeferry", "name": "from_the_future", "applied_at": "later"}
+    )
+    journal.close()
+    with pytest.raises(JournalError, match=r"newer agent.*from_the_future"):
+        SqliteJournal(path, silent)
+
+
+def test_reading_needs_no_agent_and_writes_nothing(path: Path) -> None:
+    with pytest.raises(JournalError, match="has not run yet"):
+        open_for_reading(path)
+    SqliteJournal(path, silent).close()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        open_for_reading(path).execute("DELETE FROM machine")
+
+
+KILLED_WRITER = """
+import sys
+from pathlib import Path
+from agent.journal import SqliteJournal
+from agent.outbox import Kind, Message
+from states.update import Transition
+journal = SqliteJournal(Path(sys.argv[1]), lambda t, at: [Message(Kind.REPORT, "p", t.event)])
+number = 0
+while True:
+    number += 1
+    journal.commit(Transition(str(number), "downloading", f"state-{number}", None))
+    print(number, flush=True)
+"""
+
+
+def test_sigkill_between_writes_leaves_state_step_and_report_together(path: Path) -> None:
+    for _ in range(5):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", KILLED_WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        told = [writer.stdout.readline() for _ in range(20)][-1]
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.communicate()[0].split()
+        last_told = int(rest[-1] if rest else told)
+        db = open_for_reading(path)
+        (state,) = db.execute("SELECT state FROM machine").fetchone()
+        (event,) = db.execute("SELECT event FROM transitions ORDER BY id DESC").fetchone()
+        (report,) = db.execute("SELECT body FROM outbox ORDER BY id DESC").fetchone()
+        assert state == f"state-{event}"
+        assert report == event
+        assert int(event) >= last_told
+        db.close()
+
+
+@given(
+    st.builds(
+        Update,
+        id=st.integers(1, 2**31),
+        deployment=st.just(UPDATE.deployment),
+        fallback=st.none() | st.text(),
+        attempts=st.integers(0, 1000),
+        retry_delay=st.floats(0, 1e6),
+        outcome=st.none() | st.sampled_from(Outcome),
+        reason=st.none() | st.sampled_from(Rejection) | st.sampled_from(Transient),
+        detail=st.text(),
+    )
+)
+def test_an_update_survives_its_row(update: Update) -> None:
+    assert _as_update(_as_row(update)) == update
