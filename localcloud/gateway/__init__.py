@@ -1,0 +1,1 @@
+"""The device gateway: Golioth's CoAP resources over DTLS."""

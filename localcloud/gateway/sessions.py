@@ -1,0 +1,180 @@
+"""Which device each DTLS session speaks for, and who is online."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from localcloud.changes import Changes, Topic
+from localcloud.errors import CloudError
+from localcloud.identifiers import format_timestamp, timestamp
+from localcloud.model import Device
+from localcloud.storage.store import Store
+from protocol.server import DtlsRemote, Peer, Server
+
+_log = logging.getLogger(__name__)
+
+_SAVE_EVERY = 1.0  # seconds; what a killed cloud forgets of "last seen"
+
+
+@dataclass
+class Session:
+    """A live session of a device. ``saved`` is the ``last_received`` that is in the database."""
+
+    project_id: str
+    device_id: str
+    device_name: str
+    remote: DtlsRemote
+    saved: float
+
+
+class Sessions:
+    """Live sessions. One per device: the newest wins (Golioth does not say)."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._by_remote: dict[DtlsRemote, Session] = {}
+        self._by_device: dict[str, Session] = {}
+        self._server: Server | None = None
+        self._saver: asyncio.TimerHandle | None = None
+        changes.listen(Topic.ACCESS, self._drop_device)
+        changes.listen(Topic.ROOTS, self._trust_anew)
+
+    def attach(self, server: Server) -> None:
+        """Use this server to end sessions, and begin saving when devices were last heard."""
+        self._server = server
+        self._schedule_save()
+
+    def of(self, remote: DtlsRemote) -> Session | None:
+        """The session of a remote, or None if no device of ours is behind it."""
+        return self._by_remote.get(remote)
+
+    def is_online(self, device_id: str) -> bool:
+        """Whether the device has a live session."""
+        return device_id in self._by_device
+
+    def established(self, remote: DtlsRemote) -> None:
+        """A handshake is done: find or make its device, and end an older session of it."""
+        device = self._device_of(remote.peer)
+        if device is None:
+            _log.warning("%s: no enabled device for it; session ended", _describe(remote.peer))
+            self._drop(remote)
+            return
+        project_id, record = device
+        session = Session(project_id, record.id, record.name, remote, remote.last_received)
+        if older := self._by_device.get(record.id):
+            self._forget(older)
+            self._drop(older.remote)
+        self._by_remote[remote] = self._by_device[record.id] = session
+        self._store.devices.record_session(record.id, timestamp())
+        _log.info("device %s connected", record.name)
+
+    def ended(self, remote: DtlsRemote, reason: Exception) -> None:
+        """A session is over."""
+        session = self._by_remote.get(remote)
+        if session is None:
+            return
+        self._forget(session)
+        self._save(session)
+        self._store.devices.record_offline(session.device_id, timestamp())
+        _log.info("device %s disconnected: %s", session.device_name, reason)
+
+    def save_all(self) -> None:
+        """Write down when each device was last heard."""
+        heard = [s for s in self._by_remote.values() if s.remote.last_received != s.saved]
+        if heard:
+            with self._store.atomic():
+                for session in heard:
+                    self._save(session)
+
+    def close(self) -> None:
+        """Stop saving."""
+        if self._saver is not None:
+            self._saver.cancel()
+
+    def _device_of(self, peer: Peer) -> tuple[str, Device] | None:
+        try:
+            found = self._by_psk(peer) if peer.kind == "psk" else self._by_certificate(peer)
+        except CloudError as error:
+            _log.warning("%s: %s", _describe(peer), error)
+            return None
+        return found if found and found[1].enabled else None
+
+    def _by_psk(self, peer: Peer) -> tuple[str, Device] | None:
+        owner = self._store.credentials.owner_of(peer.identity or "")
+        if owner is None:
+            return None
+        return owner.project_id, self._store.devices.get(owner.project_id, owner.device_id)
+
+    def _by_certificate(self, peer: Peer) -> tuple[str, Device] | None:
+        # Golioth: O is the project, CN the certificate id. The signature counts only if the CA
+        # was uploaded to that very project.
+        if peer.certificate is None:
+            return None
+        project_id = _attribute(peer.certificate, NameOID.ORGANIZATION_NAME)
+        certificate_id = _attribute(peer.certificate, NameOID.COMMON_NAME)
+        if not project_id or not certificate_id:
+            return None
+        roots = self._store.certificates.trusted(project_id)
+        if not any(_issued(peer.certificate, root) for root in roots):
+            return None
+        return project_id, self._store.devices.for_certificate(project_id, certificate_id)
+
+    def _drop_device(self, device_id: str) -> None:
+        if session := self._by_device.get(device_id):
+            self._drop(session.remote)
+
+    def _trust_anew(self, project_id: str) -> None:
+        if self._server is not None:
+            self._server.refresh()
+        for session in list(self._by_remote.values()):
+            peer = session.remote.peer
+            if session.project_id == project_id and peer.kind == "certificate":
+                roots = self._store.certificates.trusted(project_id)
+                if peer.certificate and not any(_issued(peer.certificate, r) for r in roots):
+                    self._drop(session.remote)
+
+    def _drop(self, remote: DtlsRemote) -> None:
+        # Later, because this may run inside the very session's own callback.
+        if self._server is not None:
+            asyncio.get_running_loop().call_soon(self._server.drop, remote)
+
+    def _forget(self, session: Session) -> None:
+        self._by_remote.pop(session.remote, None)
+        if self._by_device.get(session.device_id) is session:
+            del self._by_device[session.device_id]
+
+    def _save(self, session: Session) -> None:
+        session.saved = session.remote.last_received
+        age = asyncio.get_running_loop().time() - session.saved
+        heard = format_timestamp(time.time_ns() - int(age * 1e9))
+        self._store.devices.record_contact(session.device_id, heard)
+
+    def _schedule_save(self) -> None:
+        self.save_all()
+        self._saver = asyncio.get_running_loop().call_later(_SAVE_EVERY, self._schedule_save)
+
+
+def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
+    values = certificate.subject.get_attributes_for_oid(oid)
+    return str(values[0].value) if len(values) == 1 else None
+
+
+def _issued(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _describe(peer: Peer) -> str:
+    if peer.certificate is None:
+        return f"PSK identity {peer.identity!r}"
+    return f"certificate {peer.certificate.subject.rfc4514_string()!r}"

@@ -1,0 +1,128 @@
+"""From a request to the service that answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiocoap import Code, Message, interfaces
+from aiocoap.blockwise import Block1Spool, IncompleteException
+from aiocoap.pipe import Pipe
+
+from localcloud.changes import Changes
+from localcloud.errors import CloudError, NotFound
+from localcloud.gateway import services
+from localcloud.gateway.answers import ObserveClock, Refusal
+from localcloud.gateway.exchange import Exchange
+from localcloud.gateway.rate_limit import RateLimit
+from localcloud.gateway.sessions import Session, Sessions
+from localcloud.storage.store import Store
+from protocol.errors import CodecError
+from protocol.formats import MAX_DOCUMENT_BYTES
+
+_log = logging.getLogger(__name__)
+
+Service = Callable[[Exchange], Awaitable[None]]
+
+_EXACT: dict[tuple[str, ...], Service] = {
+    (): services.keep_alive,
+    (".u", "desired"): services.desired,
+    (".s", "logs"): services.logs,
+    ("logs",): services.logs,
+    (".c",): services.settings,
+    (".c", "status"): services.accept_status,
+    (".rpc",): services.calls,
+    (".rpc", "status"): services.accept_status,
+    ("hello",): services.hello,
+    ("echo",): services.echo,
+}
+
+
+def find_service(path: tuple[str, ...]) -> Service:
+    """The service at a path; raises Refusal with 4.04."""
+    if path in _EXACT:
+        return _EXACT[path]
+    if path[:2] == (".u", "c") and len(path) == 3:
+        return services.component
+    if path[0] == ".d":
+        return services.state
+    if path[0] == ".s":
+        return services.stream
+    raise Refusal(Code.NOT_FOUND, f"no resource at /{'/'.join(path)}")
+
+
+class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annotated
+    """The whole site: admission, rate limit, routing, errors."""
+
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        sessions: Sessions,
+        *,
+        rate_limit: float | None,
+        response_delay: float,
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._changes = changes
+        self._sessions = sessions
+        self._rate_limit = RateLimit(rate_limit)
+        self._response_delay = response_delay
+        self._uploads = Block1Spool()
+        self._clock = ObserveClock()
+
+    async def render_to_pipe(self, pipe: Pipe) -> None:
+        """Answer one request, or notify an observer until it loses interest."""
+        if self._response_delay:
+            await asyncio.sleep(self._response_delay)
+        try:
+            session = self._admit(pipe.request)
+            exchange = self._exchange(pipe, session)
+            await find_service(exchange.path)(exchange)
+        except Refusal as refusal:
+            pipe.add_response(refusal.message(), is_last=True)
+        except NotFound as error:
+            pipe.add_response(Refusal(Code.NOT_FOUND, str(error)).message(), is_last=True)
+        except (CodecError, CloudError) as error:
+            # Golioth: 4.00 is a badly formatted payload, and devices log the text.
+            pipe.add_response(Refusal(Code.BAD_REQUEST, str(error)).message(), is_last=True)
+
+    async def render(self, request: Message) -> Message:
+        """Never used: everything goes through :meth:`render_to_pipe`."""
+        raise NotImplementedError
+
+    async def needs_blockwise_assembly(self, request: Message) -> bool:  # noqa: ARG002
+        """Blocks are this site's own business."""
+        return False
+
+    def _admit(self, request: Message) -> Session:
+        session = self._sessions.of(request.remote)
+        if session is None:
+            raise Refusal(Code.UNAUTHORIZED, "no enabled device for these credentials")
+        wait = self._rate_limit.take(session.device_id)
+        if wait is not None:
+            raise Refusal(Code.TOO_MANY_REQUESTS, "too many requests", max_age=wait)
+        return session
+
+    def _exchange(self, pipe: Pipe, session: Session) -> Exchange:
+        request = self._assemble(pipe.request)
+        path = tuple(segment for segment in request.opt.uri_path if segment)
+        return Exchange(request, path, session, self._store, self._changes, self._clock, pipe)
+
+    def _assemble(self, request: Message) -> Message:
+        """The whole request once its last block is here (RFC 7959, 2.5)."""
+        block = request.opt.block1
+        if block is None:
+            return request
+        if block.start + len(request.payload) > MAX_DOCUMENT_BYTES:
+            raise Refusal(
+                Code.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_DOCUMENT_BYTES} bytes are too many"
+            )
+        try:
+            return self._uploads.feed_and_take(request)
+        except (IncompleteException, ValueError) as error:
+            raise Refusal(
+                Code.REQUEST_ENTITY_INCOMPLETE, "a block before this is missing"
+            ) from error

@@ -1,0 +1,1 @@
+"""The fleet page: what the devices of a project do, for people."""

@@ -1,0 +1,1 @@
+"""The management API, in Golioth's paths and shapes; each module names its OpenAPI section."""

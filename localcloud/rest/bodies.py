@@ -1,0 +1,151 @@
+"""Request bodies. Like grpc-gateway: unknown fields are ignored, null means not given."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from localcloud.errors import InvalidArgument, NotFound
+
+
+class Body(BaseModel):
+    """camelCase on the wire; the protobuf spelling is understood as well."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+def _null_as(empty: object) -> BeforeValidator:
+    return BeforeValidator(lambda value: empty if value is None else value)
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul), _null_as("")]
+Description = Annotated[str, Field(max_length=4096), _null_as("")]
+Texts = Annotated[list[Text], Field(max_length=100), _null_as([])]
+
+
+class Name(Body):
+    """A body that only names something."""
+
+    name: Text = ""
+
+    def required(self, what: str) -> str:
+        """The name, or InvalidArgument."""
+        if not self.name:
+            raise InvalidArgument(f"name: {what} needs a name")
+        return self.name
+
+
+class NewDevice(Body):
+    """POST devices."""
+
+    name: Text = ""
+    hardware_ids: Texts = []
+    tag_ids: Texts = []
+    blueprint_id: Text = ""
+    cohort_id: Text = ""
+
+
+class DeviceChange(Body):
+    """PUT and PATCH a device. ``cohort_id`` null or empty leaves the cohort; absent keeps it."""
+
+    name: Text = ""
+    enabled: bool | None = None
+    hardware_ids: list[Text] | None = None
+    add_hardware_id: Texts = []
+    remove_hardware_id: Texts = []
+    tag_ids: Texts = []
+    add_tag_id: Texts = []
+    blueprint_id: Text = ""
+    cohort_id: Text = ""
+
+
+class NewCredential(Body):
+    """POST credentials."""
+
+    type: Text = "PRE_SHARED_KEY"
+    identity: Text = ""
+    pre_shared_key: Text = Field(default="", repr=False)
+    device_id: Text = ""
+
+
+class Provisioning(NewDevice):
+    """POST provisioning: a device and its key in one call."""
+
+    type: Text = "PRE_SHARED_KEY"
+    identity: Text = ""
+    pre_shared_key: Text = Field(default="", repr=False)
+
+
+class NewCertificate(Body):
+    """POST certificates; ``cert_file`` is base64 of the PEM text."""
+
+    cert_file: str
+    cert_type: Text = "root"
+    demo: Annotated[bool, _null_as(False)] = False
+
+
+class NewPackage(Body):
+    """POST packages."""
+
+    package_id: Text
+    description: Description = ""
+    metadata: Annotated[dict[str, str], _null_as({})] = {}
+
+
+class PackageChange(Body):
+    """PUT a package."""
+
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class NewArtifact(Body):
+    """POST artifacts; ``content`` is base64 of the file."""
+
+    project_id: Text
+    package: Text = "main"
+    version: Text
+    content: str = Field(repr=False)
+    blueprint_id: Text = ""
+
+
+class NewDeployment(Body):
+    """POST deployments."""
+
+    name: Text = ""
+    artifact_ids: Texts = []
+
+
+def decode_base64(field: str, text: str) -> bytes:
+    """Bytes of a base64 field, standard or URL-safe alphabet. Raises InvalidArgument."""
+    standard = text.translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidArgument(f"{field}: not base64 ({error})") from error
+
+
+def refuse_groups(tag_ids: list[str], blueprint_id: str) -> None:
+    """Tags and blueprints must exist, and this cloud has neither."""
+    if tag_ids:
+        raise NotFound(f"tag not found: {tag_ids[0]}")
+    if blueprint_id:
+        raise NotFound(f"blueprint not found: {blueprint_id}")
+
+
+def refuse_other_credentials(kind: str) -> None:
+    """Only pre-shared keys are stored; certificates need no credential of their own."""
+    if kind != "PRE_SHARED_KEY":
+        raise InvalidArgument(
+            f"type {kind!r}: only PRE_SHARED_KEY; for certificates upload the CA to certificates"
+        )

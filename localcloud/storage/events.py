@@ -1,0 +1,207 @@
+"""What devices report: OTA events and log lines. Both are only ever appended."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.errors import InvalidArgument
+from localcloud.identifiers import format_timestamp, timestamp
+from localcloud.model import LogEntry, OtaEvent
+from localcloud.storage.database import Conditions, Database, Paging, Row
+from protocol.report import OtaReport
+
+LOG_RETENTION_DAYS = 14  # Golioth: logs are kept for two weeks
+MAX_EVENTS = 1000
+
+_TOKEN = re.compile(r"(older|newer)-(\d{1,18})\Z")
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Narrows a list of OTA events; None means any. Times as :func:`timestamp` writes them."""
+
+    device_id: str | None = None
+    cohort_id: str | None = None
+    package: str | None = None
+    event_type: str | None = None
+    status: int | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Events, newest first; a token is empty when there is nothing on that side."""
+
+    events: list[OtaEvent]
+    next_token: str
+    previous_token: str
+
+
+class OtaEvents:
+    """State reports about packages of active deployments."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, project_id: str, device_id: str, cohort_id: str, report: OtaReport) -> None:
+        """Record a report; one that repeats the device's last about the package is dropped."""
+        event = {
+            "event_type": report.state.name,
+            "status": int(report.reason),
+            "current_version": report.version or "",
+            "target_version": report.target or "",
+        }
+        last = self._db.row(
+            "SELECT event_type, status, current_version, target_version FROM ota_events"
+            " WHERE device_id = ? AND package = ? ORDER BY id DESC LIMIT 1",
+            *(device_id, report.package),
+        )
+        if last is not None and dict(last) == event:
+            return
+        self._db.insert(
+            "ota_events",
+            {
+                **event,
+                "project_id": project_id,
+                "device_id": device_id,
+                "cohort_id": cohort_id,
+                "package": report.package,
+                "message": reason_text(report),
+                "timestamp": timestamp(),
+            },
+        )
+
+    def page(self, project_id: str, wanted: EventFilter, limit: int, token: str) -> EventPage:
+        """One page, newest first, from a token of an earlier page on."""
+        if not 1 <= limit <= MAX_EVENTS:
+            raise InvalidArgument(f"limit is {limit}; it must be 1 to {MAX_EVENTS}")
+        matching = _event_conditions(project_id, wanted)
+        page = _event_conditions(project_id, wanted)
+        side, mark = _parse_token(token)
+        if mark is not None:
+            page.add("id > ?" if side == "newer" else "id < ?", mark)
+        rows = self._db.rows(
+            f"SELECT * FROM ota_events WHERE {page.where}"  # noqa: S608 - text from code
+            f" ORDER BY id {'ASC' if side == 'newer' else 'DESC'} LIMIT ?",
+            *(*page.values, limit),
+        )
+        rows.sort(key=lambda row: -row["id"])
+        return EventPage(
+            [_event(row) for row in rows],
+            self._token("older", "id < ?", rows[-1], matching) if rows else "",
+            self._token("newer", "id > ?", rows[0], matching) if rows and token else "",
+        )
+
+    def _token(self, side: str, beyond: str, edge: Row, matching: Conditions) -> str:
+        more = self._db.row(
+            f"SELECT 1 FROM ota_events WHERE {matching.where} AND {beyond} LIMIT 1",  # noqa: S608
+            *(*matching.values, edge["id"]),
+        )
+        return f"{side}-{edge['id']}" if more else ""
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Narrows a list of log lines; None means any."""
+
+    device_id: str | None = None
+    level: str | None = None
+    module: str | None = None
+    term: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+class Logs:
+    """Log lines of devices."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(
+        self,
+        project_id: str,
+        device_id: str,
+        *,
+        level: str,
+        module: str,
+        message: str,
+        metadata: Mapping[str, object],
+        kind: str = "LOGGING",
+    ) -> None:
+        """Append a line; ``level`` is NONE, DEBUG, INFO, WARN or ERROR."""
+        self._db.insert(
+            "logs",
+            {
+                "project_id": project_id,
+                "device_id": device_id,
+                "level": level,
+                "module": module,
+                "message": message,
+                "metadata": json.dumps(metadata),
+                "type": kind,
+                "timestamp": timestamp(),
+            },
+        )
+
+    def page(
+        self, project_id: str, wanted: LogFilter, paging: Paging
+    ) -> tuple[list[LogEntry], int]:
+        """One page of lines, newest first."""
+        conditions = Conditions(project_id=project_id)
+        conditions.add_given("device_id = ?", wanted.device_id)
+        conditions.add_given("level = ?", wanted.level)
+        conditions.add_given("module = ?", wanted.module)
+        conditions.add_given("instr(lower(message), lower(?))", wanted.term)
+        conditions.add_given("timestamp >= ?", wanted.start)
+        conditions.add_given("timestamp < ?", wanted.end)
+        rows, total = self._db.page("logs", conditions, "id DESC", paging)
+        return [_log_entry(row) for row in rows], total
+
+    def expire(self) -> None:
+        """Drop lines older than the retention."""
+        horizon = time.time_ns() - LOG_RETENTION_DAYS * 86_400 * 1_000_000_000
+        self._db.execute("DELETE FROM logs WHERE timestamp < ?", format_timestamp(horizon))
+
+
+def reason_text(report: OtaReport) -> str:
+    """A report's reason in words (Golioth: reason 0 is ``ready state``)."""
+    return "ready state" if not report.reason else report.reason.name.replace("_", " ").lower()
+
+
+def _event_conditions(project_id: str, wanted: EventFilter) -> Conditions:
+    conditions = Conditions(project_id=project_id)
+    conditions.add_given("device_id = ?", wanted.device_id)
+    conditions.add_given("cohort_id = ?", wanted.cohort_id)
+    conditions.add_given("package = ?", wanted.package)
+    conditions.add_given("event_type = ?", wanted.event_type)
+    conditions.add_given("status = ?", wanted.status)
+    conditions.add_given("timestamp >= ?", wanted.start)
+    conditions.add_given("timestamp < ?", wanted.end)
+    return conditions
+
+
+def _parse_token(token: str) -> tuple[str, int | None]:
+    if not token:
+        return "older", None
+    match = _TOKEN.match(token)
+    if match is None:
+        raise InvalidArgument(f"pageToken {token!r} is none of ours")
+    return match[1], int(match[2])
+
+
+def _event(row: Row) -> OtaEvent:
+    return OtaEvent.model_validate({**row, "package_id": row["package"]})
+
+
+def _log_entry(row: Row) -> LogEntry:
+    metadata: dict[str, Any] = json.loads(row["metadata"])
+    return LogEntry.model_validate(
+        {**row, "metadata": metadata, "device_id_legacy": row["device_id"]}
+    )

@@ -1,0 +1,97 @@
+"""The database schema, as migrations that run once each."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("localcloud")
+
+# Identities are unique over all projects because a PSK handshake names nothing but the identity,
+# and Golioth ends each with "@<project id>" anyway.
+_FIRST = (
+    """CREATE TABLE organizations (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL) STRICT""",
+    """CREATE TABLE projects (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL,
+        organization_id TEXT NOT NULL REFERENCES organizations(id),
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL) STRICT""",
+    """CREATE TABLE api_keys (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        name TEXT NOT NULL, digest TEXT NOT NULL, created_at TEXT NOT NULL) STRICT""",
+    """CREATE TABLE cohorts (
+        project_id TEXT NOT NULL REFERENCES projects(id), id TEXT NOT NULL, name TEXT NOT NULL,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+        PRIMARY KEY (project_id, id)) STRICT""",
+    """CREATE TABLE devices (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        name TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1,
+        certificate_id TEXT, cohort_id TEXT, update_status TEXT NOT NULL DEFAULT '{}',
+        session_at TEXT, last_report TEXT, last_seen_offline TEXT,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+        UNIQUE (project_id, name), UNIQUE (project_id, certificate_id),
+        FOREIGN KEY (project_id, cohort_id) REFERENCES cohorts(project_id, id)) STRICT""",
+    "CREATE INDEX devices_by_cohort ON devices (project_id, cohort_id)",
+    """CREATE TABLE hardware_ids (
+        project_id TEXT NOT NULL, hardware_id TEXT NOT NULL,
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL, PRIMARY KEY (project_id, hardware_id)) STRICT""",
+    "CREATE INDEX hardware_ids_by_device ON hardware_ids (device_id)",
+    """CREATE TABLE credentials (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        type TEXT NOT NULL, identity TEXT NOT NULL UNIQUE, pre_shared_key TEXT NOT NULL,
+        created_at TEXT NOT NULL) STRICT""",
+    "CREATE INDEX credentials_by_device ON credentials (device_id)",
+    """CREATE TABLE certificates (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        type TEXT NOT NULL, demo INTEGER NOT NULL, pem TEXT NOT NULL, fingerprint TEXT NOT NULL,
+        created_at TEXT NOT NULL, UNIQUE (project_id, fingerprint)) STRICT""",
+    """CREATE TABLE packages (
+        project_id TEXT NOT NULL REFERENCES projects(id), id TEXT NOT NULL,
+        description TEXT NOT NULL, metadata TEXT NOT NULL,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+        PRIMARY KEY (project_id, id)) STRICT""",
+    """CREATE TABLE artifacts (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        package TEXT NOT NULL, version TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+        type TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+        UNIQUE (project_id, package, version)) STRICT""",
+    "CREATE INDEX artifacts_by_content ON artifacts (sha256)",
+    """CREATE TABLE deployments (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL, cohort_id TEXT NOT NULL, name TEXT NOT NULL,
+        sequence INTEGER NOT NULL, manifest_cbor BLOB NOT NULL, manifest_json BLOB NOT NULL,
+        created_at TEXT NOT NULL, UNIQUE (project_id, sequence),
+        FOREIGN KEY (project_id, cohort_id) REFERENCES cohorts(project_id, id)
+            ON DELETE CASCADE) STRICT""",
+    "CREATE INDEX deployments_by_cohort ON deployments (project_id, cohort_id, sequence)",
+    """CREATE TABLE deployment_artifacts (
+        deployment_id TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+        artifact_id TEXT NOT NULL REFERENCES artifacts(id),
+        position INTEGER NOT NULL, PRIMARY KEY (deployment_id, artifact_id)) STRICT""",
+    "CREATE INDEX deployment_artifacts_by_artifact ON deployment_artifacts (artifact_id)",
+    """CREATE TABLE ota_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, project_id TEXT NOT NULL,
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        cohort_id TEXT NOT NULL, package TEXT NOT NULL, event_type TEXT NOT NULL,
+        status INTEGER NOT NULL, message TEXT NOT NULL,
+        current_version TEXT NOT NULL, target_version TEXT NOT NULL,
+        timestamp TEXT NOT NULL) STRICT""",
+    "CREATE INDEX ota_events_by_device ON ota_events (device_id, package)",
+    """CREATE TABLE logs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, project_id TEXT NOT NULL,
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        level TEXT NOT NULL, module TEXT NOT NULL, message TEXT NOT NULL,
+        metadata TEXT NOT NULL, type TEXT NOT NULL, timestamp TEXT NOT NULL) STRICT""",
+    "CREATE INDEX logs_by_device ON logs (device_id)",
+    "CREATE INDEX logs_by_time ON logs (timestamp)",
+    """CREATE TABLE device_state (
+        device_id TEXT PRIMARY KEY REFERENCES devices(id) ON DELETE CASCADE,
+        document TEXT NOT NULL) STRICT""",
+)
+
+
+@migrations()
+def first_schema(db: Database) -> None:
+    """Everything the first version stores."""
+    for statement in _FIRST:
+        db.execute(statement)

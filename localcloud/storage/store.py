@@ -1,0 +1,50 @@
+"""Everything the cloud remembers, opened together."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from localcloud.changes import Changes
+from localcloud.storage.cohorts import Cohorts, Deployments
+from localcloud.storage.credentials import Certificates, Credentials
+from localcloud.storage.database import Database, DirectoryLock, prepare_directory
+from localcloud.storage.devices import Devices
+from localcloud.storage.events import Logs, OtaEvents
+from localcloud.storage.packages import ArtifactFiles, Artifacts, Packages
+from localcloud.storage.projects import ApiKeys, Projects
+from localcloud.storage.state import DeviceState
+
+
+class Store:
+    """The data directory: ``cloud.db``, ``artifacts/`` and a lock. Raises DataDirectoryError."""
+
+    def __init__(self, directory: Path, changes: Changes) -> None:
+        self._lock = DirectoryLock(prepare_directory(directory))
+        try:
+            self._database = database = Database(directory / "cloud.db")
+        except BaseException:
+            self._lock.release()
+            raise
+        self.projects = Projects(database)
+        self.api_keys = ApiKeys(database)
+        self.devices = Devices(database, changes)
+        self.credentials = Credentials(database, changes)
+        self.certificates = Certificates(database, changes)
+        self.packages = Packages(database)
+        self.artifacts = Artifacts(database, self.packages, ArtifactFiles(directory / "artifacts"))
+        self.cohorts = Cohorts(database)
+        self.deployments = Deployments(database, changes, self.cohorts, self.artifacts)
+        self.events = OtaEvents(database)
+        self.logs = Logs(database)
+        self.state = DeviceState(database, changes)
+        self.logs.expire()
+
+    def atomic(self) -> AbstractContextManager[object]:
+        """Everything inside is one transaction."""
+        return self._database.atomic()
+
+    def close(self) -> None:
+        """Close the database and let another process in."""
+        self._database.close()
+        self._lock.release()
