@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test lint type imports unit bench clean
+.PHONY: help demo test lint type imports unit diagram clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -34,6 +34,9 @@ imports: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest $(ARGS)
+
+diagram: $(READY) ## Draw docs/state-machine.md from the machine
+	$(BIN)/python -m states.diagram > docs/state-machine.md
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,6 +16,8 @@ from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
 
 STATE_PATH = "edgeferry"
+LONGEST_DETAIL = 200
+"""Characters of a reason that are told; Golioth's messages hold 1024 bytes in all."""
 
 _AT_WORK = {
     "download": OtaState.DOWNLOADING,
@@ -126,19 +128,24 @@ def document(transition: Transition, active: Release | None, at: str) -> dict[st
     return {
         "state": transition.target,
         "since": at,
-        "active": describe(active, None),
-        "target": describe(update.deployment.release, update.deployment.sequence)
-        if update is not None and working
-        else None,
+        "active": _brief(active),
+        "target": _brief(update.deployment.release) if update is not None and working else None,
         "last_error": last_error(update),
     }
 
 
 def last_error(update: Update | None) -> dict[str, str] | None:
-    """The difficulty an update met, for people."""
+    """The difficulty an update met, for people; short enough for one message."""
     if update is None or update.reason is None:
         return None
-    return {"release": update.release_id, "reason": str(update.reason), "detail": update.detail}
+    detail = update.detail[:LONGEST_DETAIL]
+    return {"release": update.release_id, "reason": str(update.reason), "detail": detail}
+
+
+def _brief(release: Release | None) -> dict[str, object] | None:
+    if release is None:
+        return None
+    return {"id": release.id, "versions": {p.name: p.version for p in release.packages}}
 
 
 def describe(release: Release | None, sequence: int | None) -> dict[str, object] | None:
