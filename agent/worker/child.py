@@ -13,6 +13,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 LOW_PRIORITY = 15
 
+# Credentials may come to the agent in its environment; a child process gets none of them.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
+
+
+def environment() -> dict[str, str]:
+    """What a child process needs of our environment. Called by the parent."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    # numpy's linear algebra is not used, but would start a thread for every processor.
+    return {**inherited, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
 
 def die_with_parent(parent: int) -> None:
     """Be killed when the thread that started us ends; leave at once if it is gone already."""

@@ -13,8 +13,8 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from agent.worker.choices import Preprocessing, RuntimeName
-from agent.worker.runtime import OpenedInterpreter, open_interpreter
+from agent.worker.choices import Preprocessing
+from agent.worker.runtime import Interpreter, Runtime
 from agent.worker.tensors import (
     DataType,
     Picture,
@@ -34,7 +34,6 @@ MAX_SIDE = 2048
 class ClassifierSettings:
     """How to run a model; plain data, so that it can be handed to another process."""
 
-    runtime: RuntimeName = "auto"
     num_threads: int = 1
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     max_side: int = MAX_SIDE
@@ -56,16 +55,16 @@ class Prediction:
 class Classifier:
     """A model that passed every check that can be made without knowing what it should answer."""
 
-    def __init__(self, model: bytes, labels: Sequence[str], settings: ClassifierSettings) -> None:
-        """Raises Rejected, naming what is wrong with the model, and RuntimeUnavailable."""
-        opened = open_interpreter(model, settings.runtime, settings.num_threads)
-        self.runtime = opened.runtime
+    def __init__(
+        self, runtime: Runtime, model: bytes, labels: Sequence[str], settings: ClassifierSettings
+    ) -> None:
+        """Raises Rejected, naming what is wrong with the model."""
         self.labels = tuple(labels)
+        self._interpreter = runtime.open(model, settings.num_threads)
         # Declared sizes are checked before anything is allocated.
-        self.input = _input_spec(opened, settings.max_side)
-        self.output = _output_spec(opened)
+        self.input = _input_spec(self._interpreter, settings.max_side)
+        self.output = _output_spec(self._interpreter)
         _check_label_count(self.output, self.labels)
-        self._interpreter = opened.interpreter
         self._preprocessor = Preprocessor(self.input, settings.preprocessing)
         self._allocate()
 
@@ -111,8 +110,8 @@ def probe_pictures(height: int, width: int) -> list[Picture]:
     return [np.zeros_like(noise), np.full_like(noise, 255), noise, shaded]
 
 
-def _input_spec(opened: OpenedInterpreter, max_side: int) -> TensorSpec:
-    spec = _tensor_spec(opened.interpreter.get_input_details(), "input")
+def _input_spec(interpreter: Interpreter, max_side: int) -> TensorSpec:
+    spec = _tensor_spec(interpreter.get_input_details(), "input")
     shape = spec.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise _unsupported(
@@ -123,8 +122,8 @@ def _input_spec(opened: OpenedInterpreter, max_side: int) -> TensorSpec:
     return spec
 
 
-def _output_spec(opened: OpenedInterpreter) -> TensorSpec:
-    spec = _tensor_spec(opened.interpreter.get_output_details(), "output")
+def _output_spec(interpreter: Interpreter) -> TensorSpec:
+    spec = _tensor_spec(interpreter.get_output_details(), "output")
     if not spec.shape or spec.shape[-1] < 1 or math.prod(spec.shape) != spec.shape[-1]:
         raise _unsupported(
             f"its output is {list(spec.shape)}, but one score a class is [1, classes]"

@@ -159,7 +159,7 @@ class _Client:
         except (Rejected, EngineFailed) as error:
             self._write_error(number, str(error.reason), error.detail)
         except (RuntimeUnavailable, OSError) as error:
-            self._write_error(number, "worker-error", str(error))
+            self._write_error(number, "unavailable", str(error))
         else:
             self._write({"id": number, "result": result})
         with suppress(ConnectionError):

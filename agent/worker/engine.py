@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.worker import child
 from agent.worker.engine_process import MESSAGE_BYTES, EngineJob
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
 from states.ports import Rejected
@@ -117,7 +118,10 @@ class Engine:
         descriptors = (theirs.fileno(), store.read_only)
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=descriptors
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=descriptors,
+                env=child.environment(),
             )
         except BaseException:
             ours.close()

@@ -97,22 +97,23 @@ class _Loader(threading.Thread):
         from agent.worker.choices import Preprocessing
         from agent.worker.classifier import Classifier, ClassifierSettings
         from agent.worker.labels import read_labels
+        from agent.worker.runtime import find_runtime
 
         job = self._job
         settings = ClassifierSettings(
-            job.runtime,  # type: ignore[arg-type]  # checked by the worker's settings
             job.num_threads,
             Preprocessing(**job.preprocessing),  # type: ignore[arg-type]
         )
+        runtime = find_runtime(job.runtime)  # type: ignore[arg-type]  # checked by the settings
         # From bytes: a file that is changed under a memory-mapped model kills its process.
         model = Path(job.model).read_bytes()
-        classifier = Classifier(model, read_labels(Path(job.labels)), settings)
+        classifier = Classifier(runtime, model, read_labels(Path(job.labels)), settings)
         classifier.warm_up()
         self.classifier = classifier
         shape = list(classifier.input.shape)
         self.answer = {
             "ready": {
-                "runtime": classifier.runtime,
+                "runtime": runtime.name,
                 "input": shape,
                 "output": list(classifier.output.shape),
             }

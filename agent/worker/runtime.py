@@ -1,15 +1,19 @@
 """TFLite runtimes: which one works here, and building an interpreter with it.
 
-A runtime counts as working when it *builds* an interpreter: tflite-runtime imports under numpy 2
-and fails only then.
+A runtime works when it *builds and runs* an interpreter: tflite-runtime imports under numpy 2 and
+fails only then. That is tried with a model of our own, so whatever goes wrong after that is the
+fault of the model at hand.
 """
 
 from __future__ import annotations
 
+import base64
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from agent.worker.choices import RuntimeName
 from agent.worker.errors import RuntimeUnavailable
@@ -21,6 +25,15 @@ MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
 }
+
+# One softmax over float32 [1, 2].
+PROBE_MODEL = base64.b64decode(
+    "GAAAAFRGTDMAAA4AFAAQAAwACAAAAAQADgAAABAAAAAcAAAA9AAAAAMAAAABAAAACAAAAAQABAAEAAAAAQAAABAA"
+    "AAAMABQAEAAMAAgABAAMAAAAEAAAAFgAAABcAAAAYAAAAAEAAAAUAAAAAAAOABYAAAAQAAwACwAEAA4AAAAYAAAA"
+    "AAAACRgAAAAcAAAAAAAGAAgABAAGAAAAAACAPwEAAAABAAAAAQAAAAAAAAABAAAAAQAAAAEAAAAAAAAAAgAAADQA"
+    "AAAEAAAA4P///wgAAAAMAAAAAQAAAG8AAAACAAAAAQAAAAIAAAAMAAwACAAAAAAABAAMAAAACAAAAAwAAAABAAAA"
+    "aQAAAAIAAAABAAAAAgAAAAEAAAAQAAAADAAMAAsAAAAAAAQADAAAABkAAAAAAAAZ"
+)
 
 
 class Interpreter(Protocol):
@@ -46,46 +59,52 @@ class Interpreter(Protocol):
 
 
 @dataclass(frozen=True)
-class OpenedInterpreter:
-    """An interpreter and the runtime that built it. Its tensors are not allocated yet."""
+class Runtime:
+    """A TFLite runtime that was seen to work, ``name`` as pip knows it."""
 
-    interpreter: Interpreter
-    runtime: str
+    name: str
+    _build: Callable[..., Interpreter]
 
+    def open(self, model: bytes, num_threads: int = 1) -> Interpreter:
+        """An interpreter over the bytes of a ``.tflite`` file; its tensors are not allocated yet.
 
-def open_interpreter(
-    model: bytes, runtime: RuntimeName = "auto", num_threads: int = 1
-) -> OpenedInterpreter:
-    """Build an interpreter over the bytes of a ``.tflite`` file.
-
-    A malformed model can crash the process (tflite-runtime): only ever called in a child process.
-    Raises Rejected(MODEL_INVALID or MODEL_UNSUPPORTED) when a working runtime refuses the model,
-    and RuntimeUnavailable when none works.
-    """
-    if not model:
-        raise Rejected(Rejection.MODEL_INVALID, "the file is empty")
-    names = list(MODULES) if runtime == "auto" else [runtime]
-    tried = []
-    for name in names:
+        A malformed model can crash the process (tflite-runtime): only ever called in a child
+        process. Raises Rejected(MODEL_INVALID or MODEL_UNSUPPORTED).
+        """
+        if not model:
+            raise Rejected(Rejection.MODEL_INVALID, "the model file is empty")
         try:
-            build = _interpreter_class(name)
-            return OpenedInterpreter(build(model_content=model, num_threads=num_threads), name)
+            return self._build(model_content=model, num_threads=num_threads)
         except (ValueError, RuntimeError) as error:
-            raise _refused(name, error) from error
-        except (ImportError, SystemError, AttributeError, OSError) as error:
-            tried.append(f"{name}: {error}")
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> Rejected:
+        text = " ".join(str(error).split())
+        unsupported = "builtin opcode" in text or "custom op" in text.lower()
+        reason = Rejection.MODEL_UNSUPPORTED if unsupported else Rejection.MODEL_INVALID
+        return Rejected(reason, f"{self.name} refuses the model: {text[:300]}")
+
+
+def find_runtime(wanted: RuntimeName = "auto") -> Runtime:
+    """The runtime of that name, or the first that works. Raises RuntimeUnavailable."""
+    failures = []
+    for name in MODULES if wanted == "auto" else [wanted]:
+        try:
+            return _probed(name)
+        # A broken installation fails in many ways (ImportError, SystemError, OSError…).
+        except Exception as error:  # noqa: BLE001 - each is reported below
+            failures.append(f"{name}: {type(error).__name__}: {error}")
     raise RuntimeUnavailable(
-        f"no TFLite runtime works ({'; '.join(tried)}). Install one: pip install ai-edge-litert"
+        f"no TFLite runtime works ({'; '.join(failures)}). Install one: pip install ai-edge-litert"
     )
 
 
-def _interpreter_class(name: str) -> Callable[..., Interpreter]:
-    built: Callable[..., Interpreter] = importlib.import_module(MODULES[name]).Interpreter
-    return built
-
-
-def _refused(runtime: str, error: Exception) -> Rejected:
-    text = " ".join(str(error).split())
-    unsupported = "op for builtin opcode" in text or "custom op" in text.lower()
-    reason = Rejection.MODEL_UNSUPPORTED if unsupported else Rejection.MODEL_INVALID
-    return Rejected(reason, f"{runtime} refuses the model: {text[:300]}")
+def _probed(name: str) -> Runtime:
+    build: Callable[..., Interpreter] = importlib.import_module(MODULES[name]).Interpreter
+    interpreter = build(model_content=PROBE_MODEL, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(0, np.zeros((1, 2), np.float32))
+    interpreter.invoke()
+    if not np.allclose(interpreter.get_tensor(1), 0.5):
+        raise ValueError("it answered the probe wrongly")
+    return Runtime(name, build)

@@ -173,7 +173,7 @@ class Swapper:
         await asyncio.wait([candidate.loading])
         if candidate.dropped:
             raise ControlError(
-                "superseded", f"release {candidate.files.release} was superseded or aborted"
+                "busy", f"release {candidate.files.release} was superseded or aborted"
             )
         return candidate.loading.result()
 

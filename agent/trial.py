@@ -1,0 +1,192 @@
+"""Tries a model with its labels in a confined child process, before anything serves it.
+
+A malformed model can crash its process, loop for ever or ask for all memory, so none is opened
+anywhere else. The child gives up its rights itself (:mod:`agent.trial_process`): limits on memory,
+processor time and open files, no writing of files, no new privileges, low priority, and no network
+where the system lets an ordinary process give that up (user namespaces; under root always).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.trial_process import TrialJob
+from agent.worker import child
+from agent.worker.choices import Preprocessing, RuntimeName
+from states.ports import Postponed, Rejected
+from states.reasons import Rejection, Transient
+
+ANSWER_BYTES = 65536
+COMPLAINT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class TrialLimits:
+    """What a trial may use. Times in seconds, sizes in bytes."""
+
+    wall_seconds: float = 60.0
+    cpu_seconds: int = 30
+    memory_bytes: int = 1 << 30
+    max_model_bytes: int = 256 << 20
+    max_side: int = 2048
+    """Largest height and width of the model's input."""
+    timed_runs: int = 5
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """What the trial found. ``latency_ms`` is the median of a picture's way through the model."""
+
+    runtime: str
+    input_shape: tuple[int, ...]
+    input_type: str
+    output_shape: tuple[int, ...]
+    output_type: str
+    labels: int
+    latency_ms: float
+    peak_memory_bytes: int
+    network: bool
+    """Whether the process could still have reached the network."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What was left of the process: its answers, its last words, its exit status."""
+
+    answers: bytes
+    complaints: bytes
+    status: int
+
+
+async def try_model(
+    model: Path,
+    labels: Path,
+    limits: TrialLimits,
+    *,
+    runtime: RuntimeName = "auto",
+    num_threads: int = 1,
+    preprocessing: Preprocessing | None = None,
+) -> TrialReport:
+    """Load the model, check its tensors against the labels, and classify pictures with it.
+
+    Raises Rejected when the content is at fault: LABELS_INVALID, LABEL_COUNT_MISMATCH,
+    MODEL_INVALID, MODEL_UNSUPPORTED, TOO_LARGE, MODEL_CRASHED (with the signal) or MODEL_HUNG; and
+    Postponed when this machine is: unreadable file, no working runtime.
+    """
+    job = TrialJob(
+        parent=os.getpid(),
+        model=str(model),
+        labels=str(labels),
+        runtime=runtime,
+        num_threads=num_threads,
+        cpu_seconds=limits.cpu_seconds,
+        memory_bytes=limits.memory_bytes,
+        max_model_bytes=limits.max_model_bytes,
+        max_side=limits.max_side,
+        timed_runs=limits.timed_runs,
+        preprocessing=asdict(preprocessing or Preprocessing()),
+    )
+    return _verdict(await _run(job, limits), limits)
+
+
+async def _run(job: TrialJob, limits: TrialLimits) -> _Ending:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "agent.trial_process"),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=child.environment(),
+    )
+    try:
+        async with asyncio.timeout(limits.wall_seconds):
+            return await _listen(process, job)
+    except TimeoutError:
+        detail = f"it gave no answer within {limits.wall_seconds:g} s"
+        raise Rejected(Rejection.MODEL_HUNG, detail) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _listen(process: asyncio.subprocess.Process, job: TrialJob) -> _Ending:
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdin.write(job.to_json())
+    process.stdin.close()
+    answers, complaints = await asyncio.gather(
+        _read_bounded(process.stdout, ANSWER_BYTES), _read_bounded(process.stderr, COMPLAINT_BYTES)
+    )
+    return _Ending(answers, complaints, await process.wait())
+
+
+async def _read_bounded(stream: asyncio.StreamReader, limit: int) -> bytes:
+    """The last ``limit`` bytes of what comes, however much that is."""
+    kept = b""
+    while chunk := await stream.read(limit):
+        kept = (kept + chunk)[-limit:]
+    return kept
+
+
+def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
+    opened = False
+    for answer in _answers(ending.answers):
+        opened = opened or "stage" in answer
+        if "report" in answer:
+            return _report(answer["report"])
+        if "rejected" in answer:
+            raise Rejected(Rejection(answer["rejected"]["reason"]), answer["rejected"]["detail"])
+        if "trouble" in answer:
+            raise Postponed(Transient.STORAGE_ERROR, f"no trial was possible: {answer['trouble']}")
+    if opened:
+        raise _crashed(ending, limits)
+    raise Postponed(
+        Transient.INTERNAL_ERROR,
+        f"the trial process {_how_it_ended(ending.status)} before it opened the model: "
+        f"{_last_words(ending)}",
+    )
+
+
+def _answers(text: bytes) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            continue  # cut off when the process ended; its exit status says why
+        if isinstance(answer, dict):
+            yield answer
+
+
+def _report(answer: dict[str, Any]) -> TrialReport:
+    shapes = {name: tuple(answer[name]) for name in ("input_shape", "output_shape")}
+    return TrialReport(**{**answer, **shapes})
+
+
+def _crashed(ending: _Ending, limits: TrialLimits) -> Rejected:
+    if ending.status == -signal.SIGXCPU:
+        detail = f"it used more than {limits.cpu_seconds} s of processor time"
+        return Rejected(Rejection.MODEL_HUNG, detail)
+    detail = f"the trial process {_how_it_ended(ending.status)}: {_last_words(ending)}"
+    return Rejected(Rejection.MODEL_CRASHED, detail)
+
+
+def _how_it_ended(status: int) -> str:
+    return (
+        f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
+    )
+
+
+def _last_words(ending: _Ending) -> str:
+    said = ending.complaints.decode(errors="replace").strip().splitlines()
+    lines = [line for line in said if not line.startswith("INFO:")]
+    return lines[-1][:200] if lines else "it said nothing"
