@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from protocol.errors import CodecError
-from protocol.formats import is_encodable
+from protocol.formats import is_encodable, shown
 
 Key = int | str
 
@@ -38,7 +38,7 @@ class Fields:
         value = self._require(default, *names)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= maximum:
             raise CodecError(
-                f"{self.place(*names)}: must be an integer from 0 to {maximum}, not {value!r:.40}"
+                f"{self.place(*names)}: must be an integer from 0 to {maximum}, not {shown(value)}"
             )
         return value
 
@@ -52,7 +52,7 @@ class Fields:
                 f"{self.place(*names)}: must have 1 to {limit} characters, not {len(value)}"
             )
         if not is_encodable(value) or any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
-            raise CodecError(f"{self.place(*names)}: must be printable text, not {value!r:.40}")
+            raise CodecError(f"{self.place(*names)}: must be printable text, not {shown(value)}")
         return value
 
     def optional_text(self, *names: Key, limit: int) -> str | None:

@@ -92,6 +92,16 @@ def plain_value(document: object, what: str) -> PlainValue:
     return _plain(document, what, MAX_DEPTH)
 
 
+def shown(value: object) -> str:
+    """The value as an error message may show it: small, and without failing on hostile ones."""
+    if isinstance(value, str | float | bool):
+        return f"{value!r:.80}"
+    if isinstance(value, int) and abs(value) < 2**64:
+        return str(value)
+    # The text of a huge integer or of a deeply nested list is refused by Python itself.
+    return f"a value of type {type(value).__name__}"
+
+
 def _load_cbor(payload: bytes) -> object:
     stream = BytesIO(payload)
     document: object = cbor2.CBORDecoder(stream).decode()
@@ -123,8 +133,7 @@ def _plain(value: object, where: str, depth: int) -> PlainValue:
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise CodecError(
-        f"{where}: a {type(value).__name__} like {value!r:.40} is no JSON value;"
-        " send text or a finite number of at most 64 bits"
+        f"{where}: {shown(value)} is no JSON value; send text or a finite number of at most 64 bits"
     )
 
 

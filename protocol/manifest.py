@@ -20,6 +20,7 @@ from protocol.formats import (
     is_acknowledgement,
     is_encodable,
     load_document,
+    shown,
 )
 
 # A deployment lists every package of a device; more than this is no manifest for a small machine.
@@ -143,7 +144,7 @@ def _component(fields: Fields) -> Component:
     if not _SHA256.fullmatch(sha256):
         raise CodecError(
             f"{fields.place(*_COMPONENT_HASH)}: must be a SHA-256 as 64 lower-case"
-            f" hexadecimal digits, not {sha256!r:.80}"
+            f" hexadecimal digits, not {shown(sha256)}"
         )
     return Component(
         package=fields.text(*_PACKAGE, limit=MAX_TEXT),

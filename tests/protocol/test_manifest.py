@@ -104,6 +104,8 @@ def indefinite(value: Any) -> bytes:
 @example(b"\x81" * 5000)
 @example(b"\x9b" + b"\xff" * 8)
 @example(b"\x7b" + b"\x7f" * 8)
+@example(b"\xa1\x01\xc2\x59\x09\xc4" + b"\x99" * 2500)  # a sequence number of 6000 digits
+@example(b"\xa1\x01" + b"\x81" * 390 + b"\x00")  # and one of 390 nested lists
 @example(b"\xd8\x23\x61(")  # a regular expression that does not compile
 @example(b"[" * 100_000)
 @example(b'{"sequenceNumber":' + b"9" * 5000 + b"}")

@@ -63,10 +63,11 @@ def test_null_has_more_than_one_form(payload: bytes, content_format: ContentForm
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"a": [1, float("nan")]}, r"value\.a\[1\]: a float like nan is no JSON value"),
+        ({"a": [1, float("nan")]}, r"value\.a\[1\]: nan is no JSON value"),
         ({"a": {1: 2}}, r"key of value\.a: must be text"),
-        (b"raw", "value: a bytes like"),
+        (b"raw", "value: a value of type bytes is no JSON value"),
         (2**64, "at most 64 bits"),
+        ([10**5000], r"value\[0\]: a value of type int is no JSON value"),
     ],
 )
 def test_a_value_the_cloud_could_not_store_is_named(value: object, message: str) -> None:
