@@ -15,7 +15,7 @@ from aiocoap.interfaces import Resource
 from aiocoap.optiontypes import BlockOption
 from aiocoap.pipe import Pipe
 
-from protocol.credentials import PskCredential, ServerCredentials
+from protocol.credentials import Credential, PskCredential, ServerCredentials
 from protocol.errors import ProtocolError
 from protocol.formats import ContentFormat
 from protocol.manifest import Manifest, encode_manifest
@@ -23,6 +23,7 @@ from protocol.server import Server, serve
 from protocol.session import DeviceSession, SessionSettings
 
 IDENTITY = "device@project"
+CREDENTIAL = PskCredential(IDENTITY, b"secret")
 # Short waits where nothing is lost by them; liveness as in the field unless a test shortens it.
 SETTINGS = SessionSettings(
     requests_per_second=None,
@@ -200,13 +201,13 @@ class Cloud:
 class Device:
     """A running session and what it told its owner."""
 
-    def __init__(self, port: int, settings: SessionSettings) -> None:
+    def __init__(self, port: int, credential: Credential, settings: SessionSettings) -> None:
         self.manifests: asyncio.Queue[Manifest] = asyncio.Queue()
         self.connections: asyncio.Queue[tuple[bool, ProtocolError | None]] = asyncio.Queue()
         self.session = DeviceSession(
             "127.0.0.1",
             port,
-            PskCredential(IDENTITY, b"secret"),
+            credential,
             settings=settings,
             on_manifest=self.manifests.put_nowait,
             on_connection=lambda up, error: self.connections.put_nowait((up, error)),
@@ -260,8 +261,10 @@ async def relay(cloud: Cloud) -> AsyncIterator[Relay]:
 async def start_device(cloud: Cloud) -> AsyncIterator[Callable[..., Device]]:
     devices: list[Device] = []
 
-    def start(port: int | None = None, **changes: Any) -> Device:
-        devices.append(Device(port or cloud.port, replace(SETTINGS, **changes)))
+    def start(
+        port: int | None = None, credential: Credential = CREDENTIAL, **changes: Any
+    ) -> Device:
+        devices.append(Device(port or cloud.port, credential, replace(SETTINGS, **changes)))
         return devices[-1]
 
     yield start

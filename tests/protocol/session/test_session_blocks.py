@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from aiocoap import BAD_REQUEST, CHANGED, CONTENT, NOT_FOUND, Code, Message
+from aiocoap import BAD_REQUEST, CHANGED, CONTENT, NOT_FOUND, POST, Code, Message
 
 from protocol.blocks import Block
 from protocol.errors import CodecError, LinkError, ResponseError, TooManyRequests
@@ -103,6 +103,24 @@ async def test_an_error_code_is_not_asked_again(device: Device, cloud: Cloud, co
         await device.session.get_block(URI, 0)
     assert caught.value.code == code
     assert cloud.site.paths().count(PATH) == 1
+
+
+async def test_blocks_and_messages_share_one_budget(
+    cloud: Cloud, start_device: StartDevice
+) -> None:
+    cloud.site.artifacts[PATH] = BODY
+    device = start_device(requests_per_second=50)
+    await device.manifest()
+    session = device.session
+    await asyncio.gather(
+        *(session.get_block(URI, n) for n in range(25)),
+        *(session.report(OtaReport()) for _ in range(10)),
+    )
+    # A burst of 5, then 45 per second: 35 requests take at least 0.66 s.
+    assert cloud.site.arrivals[-1] - cloud.site.arrivals[-35] > 0.5
+    # The reports came in between, not after the blocks.
+    kinds = [request.code for request in cloud.site.requests[-35:]]
+    assert kinds[:28].count(POST) == 10
 
 
 async def test_a_4_29_holds_everything_back_for_its_max_age(device: Device, cloud: Cloud) -> None:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.errors import HandshakeTimedOut, LinkError, LinkLost
+from protocol.credentials import CertificateCredential
+from protocol.errors import CredentialError, HandshakeTimedOut, LinkError, LinkLost
 from protocol.manifest import Component, Manifest
 from protocol.report import OtaReport
+from protocol.session import SessionSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.protocol.session.conftest import Cloud, Device, Relay
 
     StartDevice = Callable[..., Device]
@@ -129,6 +133,24 @@ async def test_a_wrong_key_is_told_as_such_and_tried_again(
         assert "PSK" in str(error)
     cloud.keys["device@project"] = key
     await device.connected()
+
+
+async def test_a_missing_certificate_is_told_and_looked_for_again(
+    cloud: Cloud, start_device: StartDevice, tmp_path: Path
+) -> None:
+    missing = CertificateCredential(tmp_path / "device.crt", tmp_path / "device.key")
+    device = start_device(credential=missing)
+    for _ in range(2):
+        up, error = await device.connection()
+        assert not up
+        assert isinstance(error, CredentialError)
+        assert "device.crt" in str(error)
+
+
+def test_by_default_a_dead_server_is_noticed_within_30_seconds() -> None:
+    settings = SessionSettings()
+    assert settings.keepalive_interval < 9, "below the keep-alive that Golioth's own SDK uses"
+    assert settings.keepalive_interval + settings.ping_timeout < 30
 
 
 async def test_only_the_first_failure_and_the_recovery_are_logged(
