@@ -83,6 +83,7 @@ class ClientLink:
         self.lost = client.lost
         self._remote = client.remote
         self._stack = client.stack
+        self._closed = False
 
     @property
     def traffic(self) -> Traffic:
@@ -164,8 +165,10 @@ class ClientLink:
 
     async def close(self) -> None:
         """Send close_notify and close the socket; outstanding requests fail with LinkLost."""
-        self._remote.fail(LinkLost("the link was closed by this side"))
-        await self._stack.context.shutdown()
+        if not self._closed:
+            self._closed = True
+            self._remote.fail(LinkLost("the link was closed by this side"))
+            await self._stack.context.shutdown()
 
     def _pipe(self, message: Message) -> Pipe:
         self._require_open()

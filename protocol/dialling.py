@@ -36,7 +36,7 @@ class ClientSocket(asyncio.DatagramProtocol):
     async def open(
         self, context: SSL.Context, host: str, address: Address, source_host: str | None
     ) -> None:
-        """Handshake with ``address``, which must prove to be ``host`` where certificates are used."""
+        """Handshake with ``address``, which must prove to be ``host`` if it has a certificate."""
         family, socket_address = address
         udp = open_socket(family)
         try:

@@ -1,7 +1,8 @@
 """Everything the protocol layer raises.
 
 Three questions decide what a caller does next, and the tree answers them: was it the link (try
-again later), the server's answer (read the code), or something only a person can mend (credentials)?
+again later), the server's answer (read the code), or something only a person can mend (a
+credential)?
 """
 # ruff: noqa: N818 - most names say what happened, and read better without "Error"
 

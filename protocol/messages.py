@@ -1,8 +1,8 @@
 """CoAP's message and token layers: aiocoap's, with the limits lifted that Golioth's use runs into.
 
-aiocoap 0.4.17 allows one unacknowledged CON per remote, picks short tokens, keeps using a connection
-after its retransmissions ran out, ignores empty NONs, and remembers each request for 247 s by its
-message ID alone, so that the 65,537th request within that time gets a stale response.
+aiocoap 0.4.17 allows one unacknowledged CON per remote, picks short tokens, keeps using a
+connection after its retransmissions ran out, ignores empty NONs, and remembers each request for
+247 s by its message ID alone, so that the 65,537th request within that time gets a stale response.
 """
 
 from __future__ import annotations

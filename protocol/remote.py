@@ -19,8 +19,8 @@ from protocol.errors import LinkError, LinkLost
 class Peer:
     """Who a DTLS session belongs to, proven by its handshake. Handlers: ``request.remote.peer``.
 
-    ``identity`` is the PSK identity, None for ``kind`` "certificate", whose verified ``certificate``
-    is then set. ``address`` is (host, port).
+    ``identity`` is the PSK identity, None for kind "certificate", whose verified ``certificate`` is
+    set instead. ``address`` is (host, port).
     """
 
     kind: Literal["psk", "certificate"]

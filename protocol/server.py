@@ -134,11 +134,12 @@ class Server(asyncio.DatagramProtocol):
 
     async def close(self) -> None:
         """Send close_notify to every session and free the port."""
-        self._sweeper.cancel()
-        for entry in list(self._entries.values()):
-            entry.remote.fail(LinkLost("the server is closing"))
-        await self._stack.context.shutdown()
-        self._transport.close()
+        if not self._transport.is_closing():
+            self._sweeper.cancel()
+            for entry in list(self._entries.values()):
+                entry.remote.fail(LinkLost("the server is closing"))
+            self._transport.close()
+            await self._stack.context.shutdown()
         await self._closed.wait()
 
     # asyncio's side.
