@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from agent.config import Settings
@@ -31,10 +31,12 @@ from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
 from states.conductor import Conductor
 from states.model import Release
-from states.ports import Ports, Worker
+from states.ports import Ports, Postponed, Worker
 from states.reasons import Transient
 
 logger = logging.getLogger(__name__)
+
+WORKER_LOOK_SECONDS = 1.0
 
 
 class LoopClock:
@@ -83,6 +85,7 @@ class Agent:
         self._journal = SqliteJournal(journal_path, Announcer(self._active_release))
         resources.callback(self._journal.close)
         self._session = self._open_session()
+        self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
         self._conductor = Conductor(self._ports(), settings.policy(), self._progress.on_progress)
         self._delivery = Delivery(self._journal.outbox, self._session)
@@ -123,8 +126,7 @@ class Agent:
             model_package=device.model_package,
             labels_package=device.labels_package,
         )
-        worker = worker_of(settings, store)
-        return Ports(self._journal, store, downloader, verifier, worker, LoopClock())
+        return Ports(self._journal, store, downloader, verifier, self._worker, LoopClock())
 
     def _active_release(self) -> Release | None:
         active = self._store.active()
@@ -139,6 +141,18 @@ class Agent:
         if connected and update is not None and update.reason is Transient.LINK_LOST:
             self._conductor.wake()
 
+    async def _await_worker(self) -> None:
+        """End a wait for the worker as soon as it is back, instead of when the wait is over."""
+        while True:
+            await asyncio.sleep(WORKER_LOOK_SECONDS)
+            update = self._conductor.update
+            if self._conductor.state != "awaiting-retry" or update is None:
+                continue
+            if update.reason is Transient.WORKER_AWAY:
+                with suppress(Postponed):
+                    await self._worker.figures()
+                    self._conductor.wake()
+
     async def run(self) -> None:
         """Work until cancelled."""
         now = utc_now()
@@ -149,6 +163,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_watchdog())
+                group.create_task(self._await_worker())
                 for part in (self._session, self._conductor, self._delivery, self._progress):
                     group.create_task(part.run(), name=type(part).__name__)
         finally:

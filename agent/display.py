@@ -13,7 +13,7 @@ Document = dict[str, Any]
 def show_status(status: Document) -> None:
     """Print what ``edgeferry status`` answers."""
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]state", f"{status['state']}  since {status['since'] or '-'}")
+    table.add_row("[bold]state", f"{status['state']}  since {moment(status['since']) or '-'}")
     table.add_row("[bold]agent", "running" if status["running"] else "not running")
     table.add_row("[bold]connected", _connection(status))
     for name in ("active", "previous", "target"):
@@ -25,7 +25,8 @@ def show_status(status: Document) -> None:
         table.add_row("[bold]next try", f"within {status['next_try_in_s']:.0f} s")
     if status["last_error"]:
         error = status["last_error"]
-        table.add_row("[bold]last error", f"{error['reason']}: {error['detail']} ({error['at']})")
+        what = f"{error['reason']}: {error['detail']}"
+        table.add_row("[bold]last error", f"{what} ({moment(error['at'])})")
     table.add_row("[bold]worker", _worker(status["worker"]))
     table.add_row("[bold]rejected", str(len(status["rejected"])) + " releases")
     Console().print(table)
@@ -33,22 +34,21 @@ def show_status(status: Document) -> None:
 
 def show_history(transitions: list[Document]) -> None:
     """Print transitions."""
-    table = _table("at", "update", "event", "from", "to", "detail")
+    table = _table("at", "update", "state", "by", "detail")
     for step in transitions:
-        columns = ("at", "update_id", "event", "source", "target", "detail")
-        table.add_row(*(str(step[name] if step[name] is not None else "") for name in columns))
+        update = "" if step["update_id"] is None else str(step["update_id"])
+        table.add_row(moment(step["at"]), update, step["target"], step["event"], step["detail"])
     Console().print(table)
 
 
 def show_updates(updates: list[Document]) -> None:
     """Print updates."""
-    table = _table("update", "started", "finished", "release", "versions", "outcome", "bytes")
+    table = _table("update", "started", "release", "packages", "outcome", "bytes")
     for update in updates:
         packages = ", ".join(f"{p['name']} {p['version']}" for p in update["packages"])
         outcome = " ".join(filter(None, (update["outcome"], update["reason"])))
-        row = (update["id"], update["started_at"], update["finished_at"] or "")
-        more = (update["release_id"], packages, outcome, update["fetched_bytes"])
-        table.add_row(*(str(value) for value in (*row, *more)))
+        row = (str(update["id"]), moment(update["started_at"]), update["release_id"])
+        table.add_row(*row, packages, outcome, str(update["fetched_bytes"]))
     Console().print(table)
 
 
@@ -57,9 +57,14 @@ def show_releases(releases: list[Document]) -> None:
     table = _table("release", "packages", "role", "confirmed", "rejected")
     for release in releases:
         described = versions(release, with_id=False)
-        row = (release["id"], described, release["role"], release["confirmed_at"])
+        row = (release["id"], described, release["role"], moment(release["confirmed_at"]))
         table.add_row(*(str(value or "") for value in (*row, release["rejected"])))
     Console().print(table)
+
+
+def moment(at: str | None) -> str:
+    """A time of the journal (UTC) without its fractions."""
+    return at[:19].replace("T", " ") if at else ""
 
 
 def versions(release: Document | None, *, with_id: bool = True) -> str:
@@ -90,5 +95,5 @@ def _worker(worker: Document) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"at", "started", "state"})
     return table

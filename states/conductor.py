@@ -185,6 +185,8 @@ class Conductor:
         detail = self._next.detail if self._next else ""
         step = Transition(event, source, target, self._next, self._ended, detail)
         self._ports.journal.commit(step)
+        number = self._next.id if self._next else 0
+        logger.info("update %d: %s -> %s%s", number, source, target, detail and f" ({detail})")
 
     def _recover(self) -> tuple[Update | None, str]:
         """Check what the journal holds; anything it can't mean leads to a safe state."""
