@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 DELETED: Answer = {}
 
 # What grpc-gateway makes of requests that reach no method: gRPC code and HTTP status.
-_ROUTING = {404: (5, 404), 405: (12, 501), 413: (8, 413)}
+_ROUTING = {400: (3, 400), 404: (5, 404), 405: (12, 501), 413: (8, 413)}
 
 
 def one(record: Record) -> Answer:
