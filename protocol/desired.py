@@ -69,7 +69,7 @@ class ManifestWatcher:
                 await self._observe()
             except LinkLost:
                 raise
-            except (LinkError, ResponseError, CodecError) as error:
+            except (LinkError, ResponseError) as error:
                 self._trouble.failed(error)
             await self._backoff.pause()
 
@@ -113,16 +113,20 @@ class ManifestWatcher:
         return self._latest != before
 
     async def _take(self, message: Message) -> None:
-        """Deliver what a notification says; raises ResponseError, LinkError, CodecError."""
+        """Deliver what a notification says; raises ResponseError, LinkError."""
         self._exchange.checked(message)
         if is_acknowledgement(message.payload):
             return
         block = message.opt.block2
-        if block is not None and block.more:
-            # A notification carries the first block only (RFC 7959, 3.4).
-            self._accept(await fetch_manifest(self._exchange))
-        else:
-            self._accept(_decode(message.payload, message.opt.content_format))
+        try:
+            if block is not None and block.more:
+                # A notification carries the first block only (RFC 7959, 3.4).
+                self._accept(await fetch_manifest(self._exchange))
+            else:
+                self._accept(_decode(message.payload, message.opt.content_format))
+        except CodecError as error:
+            # The observation itself is fine, and the next notification may mend the manifest.
+            self._trouble.failed(error)
 
     def _accept(self, manifest: Manifest) -> None:
         self._trouble.recovered()
