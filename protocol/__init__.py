@@ -1,0 +1,1 @@
+"""Golioth's device protocol: DTLS, CoAP transport for aiocoap, codecs, device session."""

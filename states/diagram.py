@@ -1,4 +1,4 @@
-"""The page ``docs/state-machine.md``, drawn from the machine itself: ``python -m states.diagram``."""
+"""The page ``docs/state-machine.md``, drawn from the machine itself (`make diagram`)."""
 
 from __future__ import annotations
 
