@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 import pytest
-from aiocoap import CONTENT, POST, SERVICE_UNAVAILABLE, Message
+from aiocoap import CONTENT, POST, SERVICE_UNAVAILABLE, Code, Message
 from aiocoap.numbers.codes import FORBIDDEN
 
 from protocol.errors import CodecError, LinkError, ResponseError
@@ -87,7 +87,7 @@ async def test_a_server_that_allows_no_observation_is_asked_again_and_again(
 
 @pytest.mark.parametrize("code", [FORBIDDEN, SERVICE_UNAVAILABLE])
 async def test_a_refused_observation_is_tried_again_on_the_same_link(
-    cloud: Cloud, start_device: StartDevice, code: int
+    cloud: Cloud, start_device: StartDevice, caplog: pytest.LogCaptureFixture, code: Code
 ) -> None:
     for _ in range(3):
         cloud.site.scripted[".u/desired"].append(Message(code=code, payload=b"not now"))
@@ -96,6 +96,8 @@ async def test_a_refused_observation_is_tried_again_on_the_same_link(
     cloud.site.deploy(FIRST)
     await device.until(FIRST)
     assert len(cloud.remotes) == 1
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == [f"manifest: the server answered {code}: not now"]
 
 
 async def test_an_observation_that_the_server_ends_is_registered_anew(
