@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,13 @@ class TrialReport:
     """Whether the process could still have reached the network."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Ending:
-    """What was left of the process: its answers, its last words, its exit status."""
+    """What is known of the process: its answers, its last words, its exit status."""
 
-    answers: bytes
-    complaints: bytes
-    status: int
+    answers: bytearray = field(default_factory=bytearray)
+    complaints: bytearray = field(default_factory=bytearray)
+    status: int | None = None
 
 
 async def try_model(
@@ -106,36 +106,37 @@ async def _run(job: TrialJob, limits: TrialLimits) -> _Ending:
         stderr=pipe,
         env=child.environment(),
     )
+    ending = _Ending()
     try:
         async with asyncio.timeout(limits.wall_seconds):
-            return await _listen(process, job)
+            await _listen(process, job, ending)
     except TimeoutError:
-        detail = f"it gave no answer within {limits.wall_seconds:g} s"
-        raise Rejected(Rejection.MODEL_HUNG, detail) from None
+        pass  # ending.status stays None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    return ending
 
 
-async def _listen(process: asyncio.subprocess.Process, job: TrialJob) -> _Ending:
+async def _listen(process: asyncio.subprocess.Process, job: TrialJob, ending: _Ending) -> None:
     assert process.stdin
     assert process.stdout
     assert process.stderr
     process.stdin.write(job.to_json())
     process.stdin.close()
-    answers, complaints = await asyncio.gather(
-        _read_bounded(process.stdout, ANSWER_BYTES), _read_bounded(process.stderr, COMPLAINT_BYTES)
+    await asyncio.gather(
+        _keep_last(process.stdout, ANSWER_BYTES, ending.answers),
+        _keep_last(process.stderr, COMPLAINT_BYTES, ending.complaints),
     )
-    return _Ending(answers, complaints, await process.wait())
+    ending.status = await process.wait()
 
 
-async def _read_bounded(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """The last ``limit`` bytes of what comes, however much that is."""
-    kept = b""
+async def _keep_last(stream: asyncio.StreamReader, limit: int, kept: bytearray) -> None:
+    """Keep the last ``limit`` bytes of what comes, however much that is."""
     while chunk := await stream.read(limit):
-        kept = (kept + chunk)[-limit:]
-    return kept
+        kept += chunk
+        del kept[:-limit]
 
 
 def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
@@ -149,7 +150,7 @@ def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
         if "trouble" in answer:
             raise Postponed(Transient.STORAGE_ERROR, f"no trial was possible: {answer['trouble']}")
     if opened:
-        raise _crashed(ending, limits)
+        raise _no_verdict(ending, limits)
     raise Postponed(
         Transient.INTERNAL_ERROR,
         f"the trial process {_how_it_ended(ending.status)} before it opened the model: "
@@ -157,7 +158,7 @@ def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
     )
 
 
-def _answers(text: bytes) -> Iterator[dict[str, Any]]:
+def _answers(text: bytes | bytearray) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             answer = json.loads(line)
@@ -172,7 +173,10 @@ def _report(answer: dict[str, Any]) -> TrialReport:
     return TrialReport(**{**answer, **shapes})
 
 
-def _crashed(ending: _Ending, limits: TrialLimits) -> Rejected:
+def _no_verdict(ending: _Ending, limits: TrialLimits) -> Rejected:
+    if ending.status is None:
+        detail = f"it gave no answer within {limits.wall_seconds:g} s"
+        return Rejected(Rejection.MODEL_HUNG, detail)
     if ending.status == -signal.SIGXCPU:
         detail = f"it used more than {limits.cpu_seconds} s of processor time"
         return Rejected(Rejection.MODEL_HUNG, detail)
@@ -180,10 +184,12 @@ def _crashed(ending: _Ending, limits: TrialLimits) -> Rejected:
     return Rejected(Rejection.MODEL_CRASHED, detail)
 
 
-def _how_it_ended(status: int) -> str:
-    return (
-        f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
-    )
+def _how_it_ended(status: int | None) -> str:
+    if status is None:
+        return "gave no answer in time"
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with {status}"
 
 
 def _last_words(ending: _Ending) -> str:

@@ -40,14 +40,23 @@ class ControlServer:
         self._methods: Mapping[str, Method] = {}
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
-        self._path: Path | None = None
+        self._listener: socket.socket | None = None
 
-    async def start(self, path: Path, methods: Mapping[str, Method], *, group: bool) -> None:
-        """Listen; only this user may connect, or its group as well. Raises WorkerError."""
-        listener = _listen(path, 0o660 if group else 0o600)
+    def listen(self, path: Path, *, group: bool) -> None:
+        """Make the socket; only this user may connect, or its group as well. Raises WorkerError."""
+        self._listener = _listen(path, 0o660 if group else 0o600)
+
+    async def serve(self, methods: Mapping[str, Method]) -> None:
+        """Answer whoever connects. Called after :meth:`listen`."""
         self._methods = methods
-        self._path = path
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES)
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=self._listener, limit=LINE_BYTES
+        )
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
 
     def publish(self, event: dict[str, Any]) -> None:
         """Tell every subscriber."""
@@ -55,13 +64,16 @@ class ControlServer:
             client.publish(event)
 
     async def close(self) -> None:
-        """Stop listening, let go of every client and remove the socket."""
+        """Remove the socket and let go of every client; may be called twice."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        _remove(listener)
         if self._server:
             self._server.close()
+        listener.close()
         for client in list(self._clients):
             await client.close()
-        if self._path:
-            self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(reader, writer, self._methods)
@@ -208,12 +220,17 @@ def _listen(path: Path, mode: int) -> socket.socket:
     before = os.umask(0o777 & ~mode)
     try:
         listener.bind(str(path))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise WorkerError(f"the control socket {path} can't be made: {error.strerror}") from error
     finally:
         os.umask(before)
     return listener
+
+
+def _remove(listener: socket.socket) -> None:
+    Path(listener.getsockname()).unlink(missing_ok=True)
 
 
 def _remove_stale(path: Path) -> None:

@@ -148,6 +148,11 @@ class Mailbox:
             self._arrived.clear()
             await self._arrived.wait()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame is there to be taken."""
+        return self._waiting is not None
+
     def collect(self) -> Mail:
         """What happened, at one moment; drops are told once."""
         with self._lock:

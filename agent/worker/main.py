@@ -41,13 +41,16 @@ async def run_worker(
     one waited for. Raises WorkerError when the control socket can't be made.
     """
     layout = ReleaseLayout(state_dir, model_package, labels_package)
-    with _stopped_by_signals(stop or asyncio.Event()) as stopped:
-        store = FrameStore()
-        try:
+    control = ControlServer()
+    control.listen(settings.socket_path(state_dir), group=settings.group_may_control)
+    store = FrameStore()
+    try:
+        with _stopped_by_signals(stop or asyncio.Event()) as stopped:
             async with asyncio.TaskGroup() as tasks:
-                await _run(settings, layout, store, tasks, stopped)
-        finally:
-            store.close()
+                await _run(settings, layout, control, store, tasks, stopped)
+    finally:
+        await control.close()
+        store.close()
 
 
 @contextmanager
@@ -66,19 +69,18 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[asyncio.Event]:
 async def _run(
     settings: WorkerSettings,
     layout: ReleaseLayout,
+    control: ControlServer,
     store: FrameStore,
     tasks: asyncio.TaskGroup,
     stopped: asyncio.Event,
 ) -> None:
     mailbox = Mailbox(store)
     capture = _make_capture(settings, store, mailbox)
-    serving, engines, control = Serving(store, mailbox), _engine_settings(settings), ControlServer()
+    serving, engines = Serving(store, mailbox), _engine_settings(settings)
     recovery = Recovery(serving, store, engines, tasks, control.publish)
     swapper = Swapper(serving, recovery, store, engines, control.publish)
     methods = WorkerMethods(layout, serving, swapper, recovery, capture, store)
-    await control.start(
-        settings.socket_path(layout.state_dir), methods.table(), group=settings.group_may_control
-    )
+    await control.serve(methods.table())
     capture.start()
     jobs = [
         tasks.create_task(serving.run(), name="classify"),

@@ -1,0 +1,224 @@
+"""Real models, real interpreters, real child processes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from agent.trial import TrialLimits, TrialReport, try_model
+from agent.worker.choices import RuntimeName
+from agent.worker.errors import RuntimeUnavailable
+from agent.worker.runtime import find_runtime
+from states.ports import Postponed, Rejected
+from states.reasons import Rejection
+from tests.support.tiny_models import TinyModel
+
+LIMITS = TrialLimits(wall_seconds=60, timed_runs=2)
+MUTATIONS = 20
+
+
+def _works(name: RuntimeName) -> bool:
+    try:
+        find_runtime(name)
+    except RuntimeUnavailable:
+        return False
+    return True
+
+
+RUNTIMES = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not _works(name), reason=f"{name} does not work here")
+    )
+    for name in get_args(RuntimeName)
+    if name != "auto"
+]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Writes a model and labels, each time under another name."""
+    count = iter(range(10_000))
+
+    def write(model: bytes | TinyModel, labels: bytes = b"red\ngreen\n") -> tuple[Path, Path]:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        content = model.build() if isinstance(model, TinyModel) else model
+        (folder / "m.tflite").write_bytes(content)
+        (folder / "l.txt").write_bytes(labels)
+        return folder / "m.tflite", folder / "l.txt"
+
+    return write
+
+
+async def _reason(files: tuple[Path, Path], runtime: RuntimeName = "auto") -> Rejection:
+    with pytest.raises(Rejected) as caught:
+        await try_model(*files, LIMITS, runtime=runtime)
+    assert caught.value.detail
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("data_type", ["int8", "uint8", "float32"])
+async def test_a_good_pair_is_described(put, runtime, data_type):
+    report = await try_model(*put(TinyModel(data_type=data_type)), LIMITS, runtime=runtime)
+    assert report.runtime == runtime
+    assert (report.input_shape, report.input_type) == ((1, 16, 16, 3), data_type)
+    assert (report.output_shape, report.output_type) == ((1, 2), data_type)
+    assert report.labels == 2
+    assert report.latency_ms > 0
+
+
+async def test_a_pair_whose_labels_do_not_match_is_refused(put):
+    files = put(TinyModel(classes=2), b"red\ngreen\nblue\n")
+    assert await _reason(files) is Rejection.LABEL_COUNT_MISMATCH
+
+
+async def test_labels_that_are_none_are_refused(put):
+    assert await _reason(put(TinyModel(), b"red\n\xff\n")) is Rejection.LABELS_INVALID
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        TinyModel(channels=1),
+        TinyModel(batch=4),
+        TinyModel(side=2049),
+    ],
+    ids=["grey", "batch", "huge"],
+)
+async def test_an_input_that_is_no_colour_picture_is_refused(put, model):
+    assert await _reason(put(model)) is Rejection.MODEL_UNSUPPORTED
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e30])
+async def test_an_input_without_a_sane_scale_is_refused(put, scale):
+    # Some of these the runtime itself refuses, or dies of.
+    assert await _reason(put(TinyModel(input_scale=scale))) in {
+        Rejection.MODEL_INVALID,
+        Rejection.MODEL_CRASHED,
+    }
+
+
+async def test_a_model_that_answers_no_numbers_is_refused(put):
+    nothing = float("nan")
+    weights = ((nothing, 0.0, 0.0), (0.0, 1.0, 0.0))
+    files = put(TinyModel(data_type="float32", weights=weights))
+    assert await _reason(files) is Rejection.MODEL_INVALID
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(1000)])
+async def test_a_file_that_is_no_model_is_refused(put, content):
+    assert await _reason(put(content)) in {Rejection.MODEL_INVALID, Rejection.MODEL_CRASHED}
+
+
+async def test_a_model_that_kills_its_process_is_refused_with_the_signal(put):
+    if not _works("tflite-runtime"):
+        pytest.skip("only tflite-runtime dies of a truncated model")
+    noise = random.Random(1).randbytes(4096)
+    with pytest.raises(Rejected) as caught:
+        await try_model(*put(b"\x18\0\0\0TFL3" + noise), LIMITS, runtime="tflite-runtime")
+    assert caught.value.reason is Rejection.MODEL_CRASHED
+    assert "SIGSEGV" in caught.value.detail
+
+
+SLOW = TinyModel(side=1024, layers=60, data_type="float32")
+
+
+async def test_a_model_that_takes_too_much_processor_time_is_refused(put):
+    with pytest.raises(Rejected) as caught:
+        await try_model(*put(SLOW), TrialLimits(cpu_seconds=1))
+    assert caught.value.reason is Rejection.MODEL_HUNG
+    assert "processor" in caught.value.detail
+
+
+async def test_a_model_that_takes_too_long_is_refused(put):
+    endless = TrialLimits(cpu_seconds=60, wall_seconds=4, timed_runs=10_000)
+    with pytest.raises(Rejected) as caught:
+        await try_model(*put(SLOW), endless)
+    assert caught.value.reason is Rejection.MODEL_HUNG
+
+
+async def test_a_model_that_takes_too_much_memory_is_refused(put):
+    files = put(TinyModel(side=2048, layers=4, data_type="float32"))
+    with pytest.raises(Rejected):
+        await try_model(*files, TrialLimits(memory_bytes=400 << 20))
+
+
+async def test_a_model_file_that_is_too_large_is_refused(put):
+    with pytest.raises(Rejected) as caught:
+        await try_model(*put(TinyModel()), TrialLimits(max_model_bytes=100))
+    assert caught.value.reason is Rejection.TOO_LARGE
+
+
+async def test_a_missing_file_is_no_fault_of_the_content(put):
+    model, labels = put(TinyModel())
+    model.unlink()
+    with pytest.raises(Postponed, match=r"m\.tflite"):
+        await try_model(model, labels, LIMITS)
+
+
+async def test_a_machine_that_can_open_no_model_at_all_is_no_fault_of_the_content(put):
+    with pytest.raises(Postponed):
+        await try_model(*put(TinyModel()), TrialLimits(memory_bytes=64 << 20))
+
+
+async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put):
+    with pytest.raises(Postponed):
+        await try_model(*put(TinyModel()), TrialLimits(wall_seconds=0.001))
+
+
+async def test_the_child_gets_no_credentials_from_the_environment(put, monkeypatch):
+    monkeypatch.setenv("GOLIOTH_PSK", "secret")
+    seen: list[dict[str, str]] = []
+    start = asyncio.create_subprocess_exec
+
+    async def watched(*args, **kwargs):
+        seen.append(kwargs["env"])
+        return await start(*args, **kwargs)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    await try_model(*put(TinyModel()), LIMITS)
+    assert seen
+    assert "GOLIOTH_PSK" not in seen[0]
+
+
+def _mutated(model: bytes, number: int) -> bytes:
+    """Truncations, flipped bits, spoiled headers, noise behind the right magic number."""
+    rng = random.Random(number)
+    content = bytearray(model)
+    kind = number % 4
+    if kind == 0:
+        return bytes(content[: rng.randrange(8, len(content))])
+    if kind == 1:
+        for _ in range(rng.randrange(1, 12)):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    elif kind == 2:
+        position = rng.randrange(8, 64)
+        content[position : position + 4] = rng.randbytes(4)
+    else:
+        content[8:] = np.random.default_rng(number).bytes(len(content) - 8)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+async def test_mutated_models_get_a_reason_and_harm_nobody(put, runtime):
+    model = TinyModel().build()
+    at_once = asyncio.Semaphore(3)
+
+    async def outcome(number: int) -> TrialReport | Rejected:
+        async with at_once:
+            try:
+                return await try_model(*put(_mutated(model, number)), LIMITS, runtime=runtime)
+            except Rejected as rejected:
+                return rejected
+
+    outcomes = await asyncio.gather(*(outcome(number) for number in range(MUTATIONS)))
+    rejected = [found for found in outcomes if isinstance(found, Rejected)]
+    assert all(found.detail for found in rejected)
+    assert len(rejected) > MUTATIONS // 2
