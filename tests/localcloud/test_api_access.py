@@ -129,14 +129,11 @@ async def test_a_malformed_id_is_named_in_the_words_the_official_client_knows(
         _assert_error(answer, 400, 3, "hex string is not a valid ObjectID")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"name": 7}', b"\xff"])
-async def test_a_malformed_body_names_the_place(operator: Operator, body: bytes) -> None:
-    answer = await operator.http.post(
-        f"{operator.project}/devices",
-        content=body,
-        headers={"content-type": "application/json"},
-    )
-    _assert_error(answer, 400, 3, ":")
+async def test_a_malformed_body_is_an_invalid_argument(operator: Operator) -> None:
+    headers = {"content-type": "application/json"}
+    for body in (b"", b"{", b"[1]", b'{"name": 7}', b"\xff"):
+        path = f"{operator.project}/devices"
+        _assert_error(await operator.http.post(path, content=body, headers=headers), 400, 3, ":")
 
 
 async def test_lists_come_in_pages_counted_from_zero(operator: Operator) -> None:
@@ -152,12 +149,10 @@ async def test_lists_come_in_pages_counted_from_zero(operator: Operator) -> None
     assert [answer["page"] for answer in answers] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "query", ["perPage=0", "perPage=101", "page=-1", "page=x", "page=99999999999999999999"]
-)
-async def test_impossible_pages_are_refused(operator: Operator, query: str) -> None:
-    answer = await operator.http.get(f"{operator.project}/devices?{query}")
-    _assert_error(answer, 400, 3, query.split("=")[0])
+async def test_impossible_pages_are_refused(operator: Operator) -> None:
+    for query in ("perPage=0", "perPage=101", "page=-1", "page=x", "page=99999999999999999999"):
+        answer = await operator.http.get(f"{operator.project}/devices?{query}")
+        _assert_error(answer, 400, 3, query.split("=")[0])
 
 
 class TestSmallUploads:

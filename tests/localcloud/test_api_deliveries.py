@@ -6,8 +6,6 @@ import base64
 import hashlib
 import re
 
-import pytest
-
 from tests.support.cloud import Bench, Operator
 
 MODEL = bytes(range(256)) * 10
@@ -63,25 +61,23 @@ async def test_artifacts_are_found_by_package_version_and_id(operator: Operator)
     assert await found(ids=[two["id"], three["id"]]) == [two["id"], three["id"]]
 
 
-@pytest.mark.parametrize(
-    ("package", "version", "content", "status", "part"),
-    [
-        ("ai-model", "1", "AAAA", 409, "artifact already exists"),
-        ("a/b", "1", "AAAA", 400, "package"),
-        ("a@b", "1", "AAAA", 400, "package"),
-        ("main", "1/2", "AAAA", 400, "version"),
-        ("main", "", "AAAA", 400, "version"),
-        ("main", "2", "not base64!", 400, "content: not base64"),
-        ("main", "2", None, 400, "content"),
-    ],
-)
-async def test_an_artifact_that_can_not_be_is_refused(
-    operator: Operator, package: str, version: str, content: str | None, status: int, part: str
-) -> None:
+IMPOSSIBLE_ARTIFACTS = [
+    ("ai-model", "1", "AAAA", 409, "artifact already exists"),
+    ("a/b", "1", "AAAA", 400, "package"),
+    ("a@b", "1", "AAAA", 400, "package"),
+    ("main", "1/2", "AAAA", 400, "version"),
+    ("main", "", "AAAA", 400, "version"),
+    ("main", "2", "not base64!", 400, "content: not base64"),
+    ("main", "2", None, 400, "content"),
+]
+
+
+async def test_an_artifact_that_can_not_be_is_refused(operator: Operator) -> None:
     await operator.upload("ai-model", "1", MODEL)
-    body = {"projectId": "warehouse", "package": package, "version": version, "content": content}
-    answer = await operator.http.post("/artifacts", json=body)
-    assert (answer.status_code, part in answer.json()["message"]) == (status, True), answer.text
+    for package, version, content, status, part in IMPOSSIBLE_ARTIFACTS:
+        body = {"projectId": "warehouse", "package": package, "version": version}
+        answer = await operator.http.post("/artifacts", json={**body, "content": content})
+        assert (answer.status_code, part in answer.json()["message"]) == (status, True), answer.text
     assert (await operator.call("GET", f"{operator.project}/artifacts"))["total"] == 1
 
 
@@ -213,9 +209,7 @@ async def test_events_and_logs_answer_with_the_documented_shape(operator: Operat
     assert logs == {"list": [], "page": 0, "perPage": 100, "total": 0}
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "pageToken=nonsense", "startTime=yesterday", "status=-1"]
-)
-async def test_impossible_event_queries_are_refused(operator: Operator, query: str) -> None:
-    answer = await operator.http.get(f"{operator.owned}/ota-events?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, 3)
+async def test_impossible_event_queries_are_refused(operator: Operator) -> None:
+    for query in ("limit=0", "limit=x", "pageToken=none", "startTime=yesterday", "status=-1"):
+        answer = await operator.http.get(f"{operator.owned}/ota-events?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, 3), query
