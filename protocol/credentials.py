@@ -102,8 +102,14 @@ class ServerCredentials:
 
     def load(self) -> KeyPair | None:
         """Read the server's pair, None when it serves PSK only; raises :class:`CredentialError`."""
-        if self.certificate is None or self.key is None:
+        if self.certificate is None and self.key is None:
             return None
+        if self.certificate is None or self.key is None:
+            raise CredentialError(
+                self.certificate or self.key or "",
+                "a certificate and its key are needed together",
+                "name both files, or neither to serve PSK only",
+            )
         return load_key_pair(self.certificate, self.key)
 
 

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 from protocol.dtls.connection import DtlsConnection
 from protocol.errors import HandshakeTimedOut, LinkError, LinkLost
 from protocol.remote import DtlsRemote
-from protocol.transport import CoapStack, open_socket
+from protocol.transport import CoapStack, datagram_transport, open_socket
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class ClientSocket(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the way out."""
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self._transport = datagram_transport(transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
         """Hand it to DTLS; the socket is connected, so it is from the server's address."""

@@ -19,7 +19,7 @@ from protocol.dtls.listener import answer_client_hello
 from protocol.dtls.records import client_hello_random
 from protocol.errors import LinkError, LinkLost
 from protocol.remote import DtlsRemote, Peer, Traffic
-from protocol.transport import CoapStack, build_stack, open_socket
+from protocol.transport import CoapStack, build_stack, datagram_transport, open_socket
 
 __all__ = ["DtlsRemote", "Limits", "Peer", "Server", "Traffic", "serve"]
 
@@ -146,7 +146,7 @@ class Server(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the way out and start looking after expiry."""
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self._transport = datagram_transport(transport)
         self._schedule_sweep()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from dataclasses import dataclass
+from typing import cast
 
 from aiocoap import Context, Message, interfaces
 from aiocoap.error import Error
@@ -22,6 +23,8 @@ logging.getLogger(_COAP_LOGGER).setLevel(logging.WARNING)
 
 # As much as the system grants: a burst of handshakes or blocks must not overflow the socket.
 _RECEIVE_BUFFER = 4 * 1024 * 1024
+# asyncio allocates 256 KiB for every datagram it reads, which costs more than decrypting one.
+_LARGEST_DATAGRAM = 16 * 1024
 
 
 class _DtlsMessages(interfaces.MessageInterface):  # type: ignore[misc]
@@ -71,6 +74,13 @@ def build_stack(site: interfaces.Resource | None, in_flight: int) -> CoapStack:
     messages.message_interface = _DtlsMessages()
     context.request_interfaces.append(tokens)
     return CoapStack(context, tokens, messages)
+
+
+def datagram_transport(transport: asyncio.BaseTransport) -> asyncio.DatagramTransport:
+    """asyncio's transport, set to read datagrams no larger than anything DTLS peers send."""
+    datagrams = cast("asyncio.DatagramTransport", transport)
+    datagrams.max_size = _LARGEST_DATAGRAM  # type: ignore[attr-defined]
+    return datagrams
 
 
 def open_socket(family: int) -> socket.socket:

@@ -53,7 +53,7 @@ def require_host(connection: SSL.Connection, host: str) -> None:
     try:
         packed = ipaddress.ip_address(host).packed
     except ValueError:
-        name = host.encode("idna")
+        name = host.encode("idna").rstrip(b".")
         accepted = lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
         connection.set_tlsext_host_name(name)
     else:

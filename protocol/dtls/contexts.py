@@ -27,14 +27,18 @@ _DTLS_1_2 = 0xFEFD
 # Keeps OpenSSL from adding the issuing root to what is sent, which the peer has anyway.
 _MODE_NO_AUTO_CHAIN = 0x8
 _MODE_RELEASE_BUFFERS = 0x10
+# With encrypt-then-MAC OpenSSL ends a CBC session at the first forged record instead of dropping
+# the record (openssl#24972); anyone who can send a datagram could use that.
+_OP_NO_ENCRYPT_THEN_MAC = 1 << 19
 
-_PSK_SUITES = ("PSK-AES128-GCM-SHA256", "PSK-AES128-CCM", "PSK-AES128-CBC-SHA256")
+_PSK_SUITES = ("PSK-AES128-GCM-SHA256", "PSK-AES128-CCM")
 _CERTIFICATE_SUITES = ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-CCM")
 # OpenSSL counts the 8-byte tag as too weak for every level but 0; small devices offer nothing else.
 _SERVER_SUITES = (
     *_CERTIFICATE_SUITES,
     "ECDHE-ECDSA-AES128-CCM8",
     *_PSK_SUITES,
+    "PSK-AES128-CBC-SHA256",
     "PSK-AES128-CCM8",
     "@SECLEVEL=0",
 )
@@ -62,7 +66,7 @@ def server_context(credentials: ServerCredentials, cookie_secret: bytes) -> SSL.
     """
     context = SSL.Context(SSL.DTLS_SERVER_METHOD)
     _set_common(context)
-    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE | _OP_NO_ENCRYPT_THEN_MAC)
     context.set_cipher_list(":".join(_SERVER_SUITES).encode())
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     if pair := credentials.load():

@@ -111,3 +111,9 @@ def test_secrets_are_not_shown(pki: Pki) -> None:
     shown = repr((PskCredential("camera@project", b"hush"), pair))
     assert "hush" not in shown
     assert "PrivateKey" not in shown
+
+
+def test_a_server_needs_both_of_its_files(pki: Pki) -> None:
+    credentials = ServerCredentials(lambda _identity: None, pki.ours.device("c").certificate)
+    with pytest.raises(CredentialError, match="needed together"):
+        credentials.load()
