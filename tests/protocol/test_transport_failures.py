@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from protocol.client import connect
 from protocol.credentials import CertificateCredential, PskCredential
+from protocol.dialling import Address
 from protocol.dtls.connection import DtlsConnection
 from protocol.dtls.contexts import client_context
 from protocol.errors import (
@@ -157,6 +158,24 @@ async def test_a_closed_port_is_reported_at_once(net: Net) -> None:
     await server.close()
     with pytest.raises(LinkError, match="nothing listens"):
         await net.connect(address)
+
+
+async def test_the_next_address_of_a_name_is_tried(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = await net.serve()
+    dead = closed.address
+    await closed.close()
+    server = await net.serve()
+    addresses = [(socket.AF_INET, dead), (socket.AF_INET, server.address)]
+
+    async def resolve(*_: object) -> list[Address]:
+        return list(addresses)
+
+    monkeypatch.setattr("protocol.client.resolve", resolve)  # no name here has two addresses
+
+    link = await net.connect(("cloud.example", 5684))
+    assert (await link.request(who())).code == CONTENT
 
 
 async def test_a_name_that_does_not_resolve_is_reported(net: Net) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from aiocoap import BAD_REQUEST, CHANGED, CONTENT, GET, NOT_FOUND, POST, Message
 from aiocoap.numbers.constants import TransportTuning
 from aiocoap.numbers.types import CON
 
+from protocol.client import connect
+from protocol.credentials import CertificateCredential
 from protocol.errors import LinkLost
 from tests.support.coap import PSK, Net, Pki, until
+from tests.support.pki import Authority
 from tests.support.raw_client import RawClient
 from tests.support.relay import relay_to
 
@@ -38,6 +42,37 @@ async def test_psk_and_certificate_clients_share_one_port(net: Net, pki: Pki) ->
     assert by_key.cipher == "PSK-AES128-GCM-SHA256"
     assert by_certificate.cipher == "ECDHE-ECDSA-AES128-GCM-SHA256"
     assert len(server) == len(list(server)) == 2
+
+
+async def test_an_intermediate_authority_is_sent_along(net: Net, pki: Pki, tmp_path: Path) -> None:
+    server = await net.serve()
+    plant = Authority(tmp_path, "Plant 4", above=pki.ours)
+    issued = plant.device("camera-8")
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(issued.certificate.read_bytes() + plant.bundle.read_bytes())
+
+    link = await net.connect(
+        server.address, CertificateCredential(chain, issued.key, pki.ours.bundle)
+    )
+
+    assert (await link.request(get("who"))).payload == b"certificate CN=camera-8,O=warehouse"
+
+
+async def test_the_system_trust_store_is_used_where_no_authority_is_named(
+    net: Net, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await net.serve()
+    issued = pki.ours.device("camera-2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ours.bundle))
+    link = await net.connect(server.address, CertificateCredential(issued.certificate, issued.key))
+    assert (await link.request(get("who"))).code == CONTENT
+
+
+async def test_a_link_leaves_by_the_address_it_was_given(net: Net) -> None:
+    server = await net.serve()
+    link = await connect(*server.address, PSK, source_host="127.0.0.2")
+    assert [session.peer.address[0] for session in server] == ["127.0.0.2"]
+    await link.close()
 
 
 async def test_an_error_code_is_a_response_like_any_other(net: Net) -> None:

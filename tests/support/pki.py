@@ -24,18 +24,19 @@ class Issued:
 
 
 class Authority:
-    """A self-signed root that issues server and device certificates into a folder."""
+    """Issues server and device certificates into a folder; a root of its own unless ``above``."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, above: Authority | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject(name)
+        issuer = above or self
         now = datetime.now(UTC)
         self.root = (
-            _builder(self._name, self._name, self._key, now - YEAR, now + YEAR)
+            _builder(self._name, issuer._name, self._key, now - YEAR, now + YEAR)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(issuer._key, hashes.SHA256())
         )
         self.bundle = folder / "root.pem"
         self.bundle.write_bytes(self.root.public_bytes(serialization.Encoding.PEM))
