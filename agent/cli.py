@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,7 +121,8 @@ def _show(
 ) -> None:
     from agent.inspection import Inspector
 
-    answer = ask(Inspector(_settings(config)))
+    with closing(Inspector(_settings(config))) as inspector:
+        answer = ask(inspector)
     if as_json:
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:

@@ -41,6 +41,10 @@ class Inspector:
         self._db = open_for_reading(settings.device.state_dir / "state.db")
         self._store = open_store(settings)
 
+    def close(self) -> None:
+        """Close the journal."""
+        self._db.close()
+
     def status(self) -> Document:
         """What the device does, serves and waits for (contract; keys may be added)."""
         machine = self._row("SELECT * FROM machine") or {}

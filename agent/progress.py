@@ -20,6 +20,8 @@ from protocol.session import DeviceSession, Traffic
 
 TELL_SECONDS = 2.0
 """Least time between two tellings of a download's progress."""
+COUNT_BYTES = 64 * 1024
+"""Bytes over the air between two notes of them; a power cut loses at most that much of the sum."""
 TRAFFIC_SECONDS = 60.0
 """How often traffic totals are written down; a power cut loses at most that much of them."""
 
@@ -55,6 +57,8 @@ class ProgressKeeper:
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""
         now = time.monotonic()
+        if self._uncounted() >= COUNT_BYTES:
+            self.count_bytes()
         if done < total and now - self._told_at < TELL_SECONDS:
             return
         self._told_at = now
@@ -67,13 +71,14 @@ class ProgressKeeper:
 
     def count_bytes(self) -> None:
         """Add what came over the air since the last call to the update under way."""
-        if self._downloads is None:
-            return
         update_id = self._journal.current_update_id()
-        fresh = self._downloads.downloaded_bytes - self._counted
+        fresh = self._uncounted()
         if update_id is not None and fresh:
             self._journal.add_fetched(update_id, fresh)
         self._counted += fresh
+
+    def _uncounted(self) -> int:
+        return self._downloads.downloaded_bytes - self._counted if self._downloads else 0
 
     async def run(self) -> None:
         """Write the totals down now and then."""

@@ -52,3 +52,7 @@ def _exit_status(error: Exception) -> int | None:
     if isinstance(error, (JournalError, StateDirectoryBusy, WorkerError, Postponed)):
         return FAILED
     return None
+
+
+if __name__ == "__main__":
+    main()

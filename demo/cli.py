@@ -1,0 +1,35 @@
+"""``edgeferry demo``. What it needs is imported only when it runs: devices do without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``edgeferry``."""
+    app.command()(demo)
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Where to work; a temporary folder when not given."),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Play the whole journey on this machine, with real models and labelled pictures.
+
+    A local cloud, a device with a certificate, its agent and its worker are started as processes of
+    their own. Model 1 is deployed, then model 2, then a pair that must be refused; the agent is
+    killed in the middle of a download and resumes; model 1 comes back without a download. Exit
+    status 0 means that every step held.
+    """
+    from demo.show import play
+
+    raise typer.Exit(0 if play(folder, keep=keep, as_json=as_json) else 1)

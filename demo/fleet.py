@@ -1,0 +1,81 @@
+"""The operator's side of the demo: a project, a cohort, one device with a certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.stage import CloudAddress, await_that
+from provisioning.errors import AlreadyExists
+from provisioning.management import Management
+from provisioning.pki import KeyPair, create_ca, issue_device
+from provisioning.resources import Device
+
+MODEL_PACKAGE, LABELS_PACKAGE = "ai-model", "labels"
+COHORT = "demo"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the demo publishes and classifies."""
+
+    model_1: Path
+    model_2: Path
+    three_outputs: Path
+    another_model: Path
+    labels: Path
+    pictures: Path
+
+
+class Fleet:
+    """One cohort of a project, through the management API."""
+
+    def __init__(self, address: CloudAddress) -> None:
+        self.management = Management(address.http, address.api_key, address.project)
+        self._cohort = self.management.create_cohort(COHORT)
+        self._deployments = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.management.close()
+
+    def issue_certificate(self, folder: Path, certificate_id: str) -> KeyPair:
+        """Make a CA, let the project trust it, and issue a device's certificate.
+
+        The device itself need not be known: it appears when it first connects.
+        """
+        ca = KeyPair.in_folder(folder / "ca", "ca")
+        create_ca(ca, "Edgeferry demo CA")
+        self.management.upload_ca(ca.certificate.read_bytes())
+        device = KeyPair.in_folder(folder / "device", "client")
+        issue_device(ca, device, self.management.project, certificate_id)
+        return device
+
+    def adopt(self, certificate_id: str, seconds: float) -> Device:
+        """Put a device that has connected for the first time into the cohort."""
+
+        def appeared() -> Device | None:
+            return next(self.management.devices(name=certificate_id), None)
+
+        device: Device = await_that(f"device {certificate_id} appears", appeared, seconds)
+        self.management.join_cohort(device.id, self._cohort)
+        return device
+
+    def upload(self, version: str, model: Path, labels: Path) -> list[str]:
+        """Artifact ids of a model and the labels, uploaded unless they are there."""
+        return [
+            self._artifact(MODEL_PACKAGE, version, model),
+            self._artifact(LABELS_PACKAGE, "1", labels),
+        ]
+
+    def deploy(self, name: str, artifacts: list[str]) -> None:
+        """Deploy to the cohort."""
+        self._deployments += 1
+        self.management.deploy(self._cohort, f"{self._deployments}: {name}", artifacts)
+
+    def _artifact(self, package: str, version: str, path: Path) -> str:
+        try:
+            return self.management.upload_artifact(package, version, path.read_bytes()).id
+        except AlreadyExists:
+            found = self.management.artifacts(package=package, version=version)
+            return next(found).id

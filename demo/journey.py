@@ -1,0 +1,196 @@
+"""The demo's steps: each deploys something, waits for what must follow, and measures it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.inspection import Inspector
+from agent.worker_client import WorkerClient
+from demo.fleet import Files, Fleet
+from demo.stage import Device, Document, await_that
+
+PATIENCE = 120.0
+"""Seconds a step may take; a step is much quicker, but the machine may be busy."""
+PICTURES = 40
+LABELS = "labels"
+MODEL = "ai-model"
+GOLIOTH_RATE = "20"
+
+
+class StepFailed(Exception):  # noqa: N818 - reads as what happened
+    """What a step promises did not come true."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One line of the table. Bytes over the air, seconds from deploy to the first new picture."""
+
+    step: str
+    held: bool
+    received_bytes: int | None = None
+    switch_seconds: float | None = None
+    accuracy: float | None = None
+    captured: int = 0
+    classified: int = 0
+    dropped: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step by name, and how it is played."""
+
+    title: str
+    play: Callable[[], Measured]
+
+
+class Journey:
+    """All steps on one device of one fleet."""
+
+    def __init__(self, fleet: Fleet, device: Device, files: Files) -> None:
+        self._fleet = fleet
+        self._device = device
+        self._files = files
+
+    def steps(self) -> Iterator[Step]:
+        """The steps in order."""
+        files = self._files
+        yield Step("deploy model 1 + labels 1", lambda: self._deploy("1", files.model_1))
+        yield Step("deploy model 2", lambda: self._deploy("2", files.model_2))
+        yield Step("deploy 3 outputs for 2 labels", self._refuse_bad_pair)
+        yield Step("SIGKILL in mid-download, resume", self._kill_and_resume)
+        yield Step("deploy model 1 again", self._go_back)
+
+    def _deploy(self, version: str, model: Path) -> Measured:
+        artifacts = self._fleet.upload(version, model, self._files.labels)
+        deployed_at = time.time()
+        self._fleet.deploy(f"model {version}", artifacts)
+        status = self._await_served(version)
+        return self._measured(f"model {version}", status, deployed_at)
+
+    def _refuse_bad_pair(self) -> Measured:
+        before = self._status()
+        artifacts = self._fleet.upload("3-outputs", self._files.three_outputs, self._files.labels)
+        self._fleet.deploy("three outputs", artifacts)
+        status = self._device.await_status(
+            "the bad pair is refused", lambda s: s["rejected"] and s["state"] == "idle", PATIENCE
+        )
+        require(status["active"] == before["active"], "the active release changed")
+        reason = status["rejected"][-1]["reason"]
+        require(reason == "label-count-mismatch", f"refused for {reason}")
+        served = status["worker"]
+        require(served["release"] == before["worker"]["release"], "the worker switched")
+        require(served["classified"] > before["worker"]["classified"], "the worker stopped")
+        return self._measured("refused", status, None, note=f"refused: {reason}")
+
+    def _kill_and_resume(self) -> Measured:
+        """At Golioth's own pace until the kill, so that there is a middle to be killed in."""
+        device = self._device
+        device.agent.stop()
+        device.start("run", {"EDGEFERRY_GOLIOTH__REQUESTS_PER_SECOND": GOLIOTH_RATE})
+        artifacts = self._fleet.upload("2-resumed", self._files.another_model, self._files.labels)
+        deployed_at = time.time()
+        self._fleet.deploy("another model", artifacts)
+        half = device.await_status("half of the download", _is_half_done, PATIENCE)
+        device.agent.kill()
+        device.start("run")
+        status = self._await_served("2-resumed")
+        held = half["target"]["bytes_done"]
+        measured = self._measured("resumed", status, deployed_at, note=f"killed at {held} bytes")
+        size = self._files.another_model.stat().st_size
+        fetched_again = (measured.received_bytes or 0) - size
+        require(fetched_again <= 64 * 1024, f"{fetched_again} bytes were fetched twice")
+        return measured
+
+    def _go_back(self) -> Measured:
+        artifacts = self._fleet.upload("1", self._files.model_1, self._files.labels)
+        deployed_at = time.time()
+        self._fleet.deploy("back to model 1", artifacts)
+        status = self._await_served("1")
+        measured = self._measured("back to model 1", status, deployed_at)
+        require(measured.received_bytes == 0, f"{measured.received_bytes} bytes were downloaded")
+        return measured
+
+    def _await_served(self, version: str) -> Document:
+        def served(status: Document) -> bool:
+            active = status["active"]
+            return bool(
+                status["state"] == "idle"
+                and active
+                and active["packages"][MODEL]["version"] == version
+                and status["worker"]["release"] == active["id"]
+            )
+
+        return self._device.await_status(f"model {version} serves", served, PATIENCE)
+
+    def _measured(
+        self, step: str, status: Document, deployed_at: float | None, note: str = ""
+    ) -> Measured:
+        worker = status["worker"]
+        accounted = worker["classified"] + worker["dropped"] + worker["unserved"]
+        require(
+            worker["frames"] == accounted + worker["in_flight"],
+            f"the counters do not balance: {worker}",
+        )
+        update = self._device.inspect(lambda inspector: inspector.updates(1))[0]
+        serving = worker["releases"][worker["release"]]
+        first = serving["first_classified_at"]
+        return Measured(
+            step=step,
+            held=True,
+            received_bytes=update["fetched_bytes"],
+            switch_seconds=_seconds_between(deployed_at, first) if deployed_at else None,
+            accuracy=self._accuracy(worker["release"]),
+            captured=worker["captured"],
+            classified=worker["classified"],
+            dropped=worker["dropped"],
+            note=note,
+        )
+
+    def _accuracy(self, release: str) -> float:
+        """Share of the labelled pictures that the release names rightly, each counted once."""
+
+        def answers() -> dict[str, bool]:
+            client = WorkerClient(
+                self._device.state_dir / "worker.sock", Path(), load_seconds=PATIENCE
+            )
+            found = asyncio.run(client.results(1000))["results"]
+            mine = (result for result in found if result["release"] == release)
+            return {r["name"]: r["top"][0]["label"] == r["label"] for r in mine}
+
+        def all_seen() -> dict[str, bool] | None:
+            seen = answers()
+            return seen if len(seen) >= PICTURES else None
+
+        seen: dict[str, bool] = await_that("every picture is classified", all_seen, PATIENCE)
+        return sum(seen.values()) / len(seen)
+
+    def _status(self) -> Document:
+        status: Document = self._device.inspect(Inspector.status)
+        return status
+
+
+def require(condition: object, otherwise: str) -> None:
+    """Raise StepFailed unless the condition holds."""
+    if not condition:
+        raise StepFailed(otherwise)
+
+
+def _is_half_done(status: Document) -> bool:
+    target = status["target"]
+    return bool(target and target["bytes_done"] >= target["bytes_total"] // 2)
+
+
+def _seconds_between(start: float, moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp() - start
+
+
+def as_json(lines: list[Measured]) -> str:
+    """The table for scripts."""
+    return json.dumps([vars(line) for line in lines], indent=2)

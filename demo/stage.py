@@ -1,0 +1,205 @@
+"""Real processes for the demo and the system tests: a local cloud, a device's agent and worker.
+
+Every process is the ``edgeferry`` command as a person would start it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.config import load_settings
+from agent.inspection import Inspector
+from agent.schema import JournalError
+
+EDGEFERRY = (sys.executable, "-m", "commands.main")
+Document = dict[str, Any]
+
+
+class StageError(Exception):
+    """A process did not do what it was started for; holds the end of its log."""
+
+
+def await_that(
+    what: str, ask: Callable[[], Any], seconds: float, log: Callable[[], str] | None = None
+) -> Any:
+    """Ask until the answer is true and return it.
+
+    Raises:
+        StageError: not within ``seconds``.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise StageError(f"{what}: not within {seconds:g} s\n{log() if log else ''}")
+
+
+class Process:
+    """One ``edgeferry`` command in the background, its standard error in a file."""
+
+    def __init__(self, arguments: tuple[str, ...], log: Path, env: Mapping[str, str]) -> None:
+        self._log = log
+        with log.open("ab") as stderr:
+            self._child = subprocess.Popen(
+                (*EDGEFERRY, *arguments),
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, **env},
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._child.poll() is None
+
+    def first_line(self) -> str:
+        """The first line on standard output; empty when the process ended without one."""
+        assert self._child.stdout is not None
+        return self._child.stdout.readline()
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        self._child.kill()
+        self._child.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        self._child.send_signal(signal.SIGTERM)
+        return self._child.wait(30)
+
+    def log_tail(self, size: int = 4000) -> str:
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-size:] if self._log.exists() else ""
+
+
+@dataclass(frozen=True)
+class CloudAddress:
+    """Where a running local cloud is and how to enter it."""
+
+    coap: str
+    http: str
+    project: str
+    organization: str
+    api_key: str
+    server_ca: Path
+
+
+class CloudProcess:
+    """A local cloud over ``folder``; started again, it keeps its data and its ports."""
+
+    def __init__(self, folder: Path, *, rate_limit: float) -> None:
+        self._folder = folder
+        self._rate_limit = rate_limit
+        self._ports = ("0", "0")
+        self.process: Process
+        self.address: CloudAddress
+
+    def start(self) -> CloudAddress:
+        """Start it and wait until it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        coap, http = self._ports
+        options = ("--data", str(self._folder), "--coap-port", coap, "--http-port", http)
+        rate = ("--rate-limit", str(self._rate_limit), "--json")
+        self.process = Process(("cloud", *options, *rate), self._folder / "cloud.log", {})
+        line = self.process.first_line()
+        if not line:
+            raise StageError(f"the local cloud did not start\n{self.process.log_tail()}")
+        said = json.loads(line)
+        self._ports = (said["coap"].rpartition(":")[2], said["http"].rpartition(":")[2])
+        self.address = CloudAddress(
+            coap=said["coap"],
+            http=said["http"],
+            project=said["project"],
+            organization=said["organization"],
+            api_key=Path(said["api_key_file"]).read_text().strip(),
+            server_ca=Path(said["server_ca"]),
+        )
+        return self.address
+
+
+class Device:
+    """One device's folder: configuration, state, and the processes started on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "agent.toml"
+        self.state_dir = folder / "state"
+        self._processes: dict[str, Process] = {}
+
+    def configure(self, tables: Mapping[str, Mapping[str, object]]) -> None:
+        """Write the configuration; the state folder is this device's own."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        device = {"state_dir": str(self.state_dir), **tables.get("device", {})}
+        lines = []
+        for name, table in {**tables, "device": device}.items():
+            lines.append(f"[{name}]")
+            # JSON's text, numbers and booleans are TOML's too.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def start(self, command: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start ``run`` or ``worker``."""
+        log = self.folder / f"{command}.log"
+        process = Process((command, "--config", str(self.config)), log, env or {})
+        self._processes[command] = process
+        return process
+
+    @property
+    def agent(self) -> Process:
+        """The agent started last."""
+        return self._processes["run"]
+
+    @property
+    def worker(self) -> Process:
+        """The worker started last."""
+        return self._processes["worker"]
+
+    def stop(self) -> None:
+        """Stop everything that still runs."""
+        for process in self._processes.values():
+            if process.running:
+                process.stop()
+
+    def inspect(self, ask: Callable[[Inspector], Any]) -> Any:
+        """What the journal and the worker say; None before the agent's first start."""
+        try:
+            with closing(Inspector(load_settings(self.config))) as inspector:
+                return ask(inspector)
+        except JournalError:
+            return None
+
+    def log_tail(self) -> str:
+        """The end of every log, for an error message."""
+        tails = (f"--- {name}\n{p.log_tail()}" for name, p in self._processes.items())
+        return "\n".join(tails)
+
+    def await_status(self, what: str, holds: Callable[[Document], Any], seconds: float) -> Document:
+        """Wait until ``edgeferry status --json`` fulfils ``holds``, and return it."""
+
+        def ask() -> Document | None:
+            for name, process in self._processes.items():
+                if not process.running:
+                    raise StageError(f"edgeferry {name} ended\n{process.log_tail()}")
+            status = self.inspect(Inspector.status)
+            return status if status and holds(status) else None
+
+        found: Document = await_that(what, ask, seconds, self.log_tail)
+        return found
