@@ -1,0 +1,1 @@
+"""The operator: PKI and the management-API client."""

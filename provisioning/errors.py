@@ -1,0 +1,119 @@
+"""What can go wrong on the operator's side.
+
+::
+
+    ProvisioningError               everything below; str() says what, where, and what to do next
+     ├ PkiError                     a certificate or key that is missing, unreadable or unfit
+     │  └ WouldOverwrite            a file is there already and nobody asked to replace it
+     └ ManagementError              the management API didn't do it; ``.request`` names the call
+        ├ Unreachable               nothing came back, also after several tries
+        ├ UnexpectedAnswer          something came back that isn't the documented shape
+        └ Refused                   the documented error; ``.http_status``, ``.code``, ``.message``
+           ├ AccessDenied          401, 403: the key is wrong or belongs to another project
+           ├ NotFound               404
+           ├ AlreadyExists          the name, identity or version is taken
+           │  └ ArtifactDiffers     that version of the package holds other bytes
+           ├ InvalidRequest         400
+           ├ RateLimited            429; ``.retry_after`` in seconds, if the server said so
+           └ ServerFailed           5xx
+"""
+
+# ruff: noqa: N818 - the names read as what happened
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class ProvisioningError(Exception):
+    """Something on the operator's side that needs the operator."""
+
+
+class PkiError(ProvisioningError):
+    """A certificate or key file that can't be used."""
+
+
+class WouldOverwrite(PkiError):
+    """Refused, because a file of that name holds something else already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} exists already; move it away, choose another folder, or ask to overwrite it"
+        )
+        self.path = path
+
+
+class ManagementError(ProvisioningError):
+    """A call to the management API that did not do what it was asked."""
+
+    def __init__(self, request: str, detail: str) -> None:
+        super().__init__(f"{request}: {detail}")
+        self.request = request
+
+
+class Unreachable(ManagementError):
+    """No answer from the management API."""
+
+
+class UnexpectedAnswer(ManagementError):
+    """An answer that is not of the documented shape."""
+
+
+class Refused(ManagementError):
+    """The management API answered with an error.
+
+    ``message`` is the server's own, ``code`` its gRPC code where it sent one.
+    """
+
+    advice: ClassVar[str] = ""
+
+    def __init__(self, request: str, http_status: int, code: int | None, message: str) -> None:
+        said = message.rstrip(".") or "no reason given"
+        super().__init__(request, f"{said} (HTTP {http_status}){self.advice}")
+        self.http_status = http_status
+        self.code = code
+        self.message = message
+        self.retry_after: float | None = None
+
+
+class AccessDenied(Refused):
+    """The API key is not accepted here."""
+
+    advice = "; check the API key, and that it was made for this project"
+
+
+class NotFound(Refused):
+    """There is no such object in this project."""
+
+    advice = "; check the name, and that the project is the right one"
+
+
+class AlreadyExists(Refused):
+    """Something of that name is there already."""
+
+    advice = "; use what is there, or choose another name or version"
+
+
+class ArtifactDiffers(AlreadyExists):
+    """A version can't be published again with other content."""
+
+    def __init__(self, refusal: AlreadyExists, package: str, version: str) -> None:
+        super().__init__(refusal.request, refusal.http_status, refusal.code, refusal.message)
+        self.args = (f"{package} {version} is published with other content; give it a new version",)
+
+
+class InvalidRequest(Refused):
+    """The server does not accept what was sent."""
+
+
+class RateLimited(Refused):
+    """Too many calls; ``retry_after`` is in seconds, None where the server did not say."""
+
+    advice = "; wait and try again"
+
+
+class ServerFailed(Refused):
+    """The server could not do it."""
+
+    advice = "; try again later"

@@ -1,0 +1,71 @@
+"""Writing key and certificate files so that they are whole or absent, and never lost.
+
+The content is written and synced under a passing name of its own, then linked to the final one:
+a power cut leaves no half file, and an existing file is never replaced unless asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from provisioning.errors import PkiError, WouldOverwrite
+
+SECRET = 0o600
+PUBLIC = 0o644
+
+
+def write(path: Path, content: bytes, mode: int, *, overwrite: bool = False) -> None:
+    """Write ``content`` durably with permissions ``mode``; missing folders are made.
+
+    Raises:
+        WouldOverwrite: ``path`` is there already and ``overwrite`` is False.
+        PkiError: the file can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content, mode, overwrite)
+    except FileExistsError as error:
+        raise WouldOverwrite(path) from error
+    except OSError as error:
+        raise PkiError(
+            f"{path} can't be written: {error.strerror}; check folder and disk"
+        ) from error
+
+
+def read(path: Path, next_step: str) -> bytes:
+    """The content of ``path``.
+
+    Raises:
+        PkiError: it can't be read; the message ends with ``next_step``.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PkiError(f"{path} can't be read: {error.strerror}; {next_step}") from error
+
+
+def _write(path: Path, content: bytes, mode: int, overwrite: bool) -> None:
+    descriptor, passing = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            Path(passing).replace(path)
+        else:
+            path.hardlink_to(passing)
+    finally:
+        Path(passing).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
