@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.stage import CloudAddress, await_that
-from provisioning.errors import AlreadyExists
 from provisioning.management import Management
 from provisioning.pki import KeyPair, create_ca, issue_device
 from provisioning.resources import Device
@@ -27,12 +27,21 @@ class Files:
     pictures: Path
 
 
+@dataclass(frozen=True)
+class Enrolled:
+    """A device the cloud knows by a pre-shared key."""
+
+    device_id: str
+    identity: str
+    key: str = field(repr=False)
+
+
 class Fleet:
     """One cohort of a project, through the management API."""
 
-    def __init__(self, address: CloudAddress) -> None:
+    def __init__(self, address: CloudAddress, cohort: str = COHORT) -> None:
         self.management = Management(address.http, address.api_key, address.project)
-        self._cohort = self.management.create_cohort(COHORT)
+        self._cohort = self.management.create_cohort(cohort)
         self._deployments = 0
 
     def close(self) -> None:
@@ -50,6 +59,14 @@ class Fleet:
         device = KeyPair.in_folder(folder / "device", "client")
         issue_device(ca, device, self.management.project, certificate_id)
         return device
+
+    def enrol(self, name: str) -> Enrolled:
+        """Make a device with a pre-shared key in the cohort."""
+        device = self.management.create_device(name)
+        key = secrets.token_hex(16)
+        credential = self.management.add_psk(device.id, name, key)
+        self.management.join_cohort(device.id, self._cohort)
+        return Enrolled(device.id, credential.identity, key)
 
     def adopt(self, certificate_id: str, seconds: float) -> Device:
         """Put a device that has connected for the first time into the cohort."""
@@ -74,8 +91,4 @@ class Fleet:
         self.management.deploy(self._cohort, f"{self._deployments}: {name}", artifacts)
 
     def _artifact(self, package: str, version: str, path: Path) -> str:
-        try:
-            return self.management.upload_artifact(package, version, path.read_bytes()).id
-        except AlreadyExists:
-            found = self.management.artifacts(package=package, version=version)
-            return next(found).id
+        return self.management.publish(package, version, path.read_bytes()).id

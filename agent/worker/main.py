@@ -41,6 +41,8 @@ async def run_worker(
     one waited for. Raises WorkerError when the control socket can't be made.
     """
     layout = ReleaseLayout(state_dir, model_package, labels_package)
+    # The worker may be started before the agent has ever run.
+    state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     control = ControlServer()
     control.listen(settings.socket_path(state_dir), group=settings.group_may_control)
     store = FrameStore()

@@ -1,0 +1,118 @@
+"""A local cloud and devices as real processes, with models small enough to be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.fleet import Fleet
+from demo.stage import CloudProcess, Device, Document
+from tests.support.tiny_models import TinyModel, reversed_colours
+
+PATIENCE = 60.0
+LABELS = b"red\ngreen\n"
+
+pytestmark = pytest.mark.system
+
+
+@dataclass
+class Bench:
+    """One device in a cohort of its own, and the operator's hand on both."""
+
+    fleet: Fleet
+    device: Device
+    cloud: CloudProcess
+    folder: Path
+    device_id: str = ""
+
+    def configure(self, **golioth: object) -> None:
+        """Write the device's configuration, with these keys of the golioth table."""
+        worker = {"source": "synthetic:", "frames_per_second": 50}
+        tables = {
+            "golioth": {"uri": self.cloud.address.coap, "requests_per_second": 0, **golioth},
+            "worker": {"num_threads": 1, **worker},
+            "update": {"window_frames": 5, "first_retry_seconds": 0.5, "longest_retry_seconds": 2},
+        }
+        self.device.configure(tables)
+
+    def use_psk(self, name: str) -> None:
+        """Enrol the device with a pre-shared key."""
+        enrolled = self.fleet.enrol(name)
+        self.device_id = enrolled.device_id
+        self.configure(psk_id=enrolled.identity, psk=enrolled.key)
+
+    def model(self, version: str, **changes: Any) -> Path:
+        """A model file of its own content for each version; odd versions like red, even green."""
+        made = reversed_colours if version[-1] in "02468" else TinyModel
+        path = self.folder / f"model-{version}.tflite"
+        path.write_bytes(made(**changes).build() + version.encode())
+        return path
+
+    def large_model(self, version: str, size: int) -> Path:
+        """The same with trailing bytes that take time to fetch."""
+        path = self.model(version)
+        with path.open("ab") as file:
+            file.write(bytes(i * 7 % 251 for i in range(size)))
+        return path
+
+    def deploy(self, version: str, model: Path | None = None, labels: bytes = LABELS) -> None:
+        """Deploy a model of that version with its labels."""
+        path = self.folder / f"labels-{len(labels)}.txt"
+        path.write_bytes(labels)
+        artifacts = self.fleet.upload(version, model or self.model(version), path)
+        self.fleet.deploy(f"model {version}", artifacts)
+
+    def serves(self, version: str) -> Callable[[Document], bool]:
+        """Whether a status says that this version serves and nothing else is under way."""
+
+        def holds(status: Document) -> bool:
+            active = status["active"]
+            return bool(
+                active
+                and status["state"] == "idle"
+                and active["packages"]["ai-model"]["version"] == version
+                and status["worker"]["release"] == active["id"]
+            )
+
+        return holds
+
+    def await_served(self, version: str) -> Document:
+        """Wait until that version serves."""
+        return self.device.await_status(f"{version} serves", self.serves(version), PATIENCE)
+
+    def states(self) -> list[str]:
+        """Every state the device went through."""
+        history = self.device.inspect(lambda inspector: inspector.history(10_000))
+        return [step["target"] for step in history or []]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
+    """One cloud for all tests that leave it alone, without a rate limit."""
+    process = CloudProcess(tmp_path_factory.mktemp("cloud"), rate_limit=0)
+    process.start()
+    yield process
+    process.process.stop()
+
+
+@pytest.fixture
+def bench(cloud: CloudProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A device with a PSK in a cohort of its own; nothing is started yet."""
+    yield from make_bench(cloud, tmp_path, request.node.name)
+
+
+def make_bench(cloud: CloudProcess, folder: Path, name: str) -> Iterator[Bench]:
+    """A bench on that cloud, tidied up afterwards."""
+    plain = "".join(c if c.isalnum() else "-" for c in name.removeprefix("test_"))[:48].strip("-")
+    fleet = Fleet(cloud.address, cohort=plain)
+    bench = Bench(fleet, Device(folder / "device"), cloud, folder)
+    bench.use_psk(plain)
+    try:
+        yield bench
+    finally:
+        bench.device.stop()
+        fleet.close()

@@ -1,0 +1,193 @@
+"""Deployments of every kind, on real processes, as an operator and a device see them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+
+import pytest
+
+from demo.stage import EDGEFERRY, CloudProcess, await_that
+from tests.system.conftest import LABELS, PATIENCE, Bench
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def running(bench: Bench) -> Bench:
+    """A device that is connected, its worker waiting for a model."""
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.device.await_status("connected", lambda s: s["connected"], PATIENCE)
+    return bench
+
+
+def test_a_deployment_is_served_and_reported(running: Bench) -> None:
+    running.deploy("1")
+    status = running.await_served("1")
+    model = running.model("1").read_bytes()
+    assert status["active"]["packages"]["ai-model"]["sha256"] == hashlib.sha256(model).hexdigest()
+    current = running.device.state_dir / "current"
+    assert (current / "ai-model.tflite").read_bytes() == model
+    assert (running.device.state_dir / "models" / "labels.txt").read_bytes() == LABELS
+
+    def reported() -> bool:
+        events = list(running.fleet.management.ota_events(device_id=running.device_id))
+        codes = [(e.event_type, e.status) for e in reversed(events) if e.package_id == "ai-model"]
+        expected = [("DOWNLOADING", 0), ("DOWNLOADED", 0), ("UPDATING", 0), ("UPDATING", 1)]
+        return codes[:5] == [*expected, ("IDLE", 0)]
+
+    await_that("every step is reported in order", reported, PATIENCE, running.device.log_tail)
+    state = running.fleet.management.device_state(running.device_id, "edgeferry")
+    assert state["state"] == "idle"
+    assert state["active"]["versions"] == {"ai-model": "1", "labels": "1"}
+
+
+def test_a_certificate_makes_a_device_known_by_itself(cloud: CloudProcess, bench: Bench) -> None:
+    files = bench.fleet.issue_certificate(bench.folder / "pki", "camera-with-certificate")
+    bench.configure(
+        certificate=str(files.certificate),
+        private_key=str(files.key),
+        server_ca=str(cloud.address.server_ca),
+    )
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.fleet.adopt("camera-with-certificate", PATIENCE)
+    bench.deploy("1")
+    bench.await_served("1")
+
+
+def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_serves_on(running: Bench) -> None:
+    running.deploy("1")
+    before = running.await_served("1")
+    running.deploy("3-outputs", running.model("3", classes=3))
+    status = running.device.await_status(
+        "refused", lambda s: s["rejected"] and s["state"] == "idle", PATIENCE
+    )
+    assert status["rejected"][0]["reason"] == "label-count-mismatch"
+    assert status["active"]["id"] == before["active"]["id"]
+    assert status["worker"]["release"] == before["active"]["id"]
+    assert status["worker"]["classified"] > before["worker"]["classified"]
+    figures = status["worker"]
+    known = figures["classified"] + figures["dropped"] + figures["unserved"]
+    assert figures["frames"] == known + figures["in_flight"]
+
+
+def test_the_same_content_again_does_nothing(running: Bench) -> None:
+    running.deploy("1")
+    before = running.await_served("1")
+    steps = running.states()
+    running.deploy("1")
+    after = running.device.await_status(
+        "the new sequence number is noted",
+        lambda s: s["active"]["sequence"] != before["active"]["sequence"],
+        PATIENCE,
+    )
+    assert after["active"]["id"] == before["active"]["id"]
+    assert running.states() == steps
+
+
+def test_going_back_downloads_nothing(running: Bench) -> None:
+    for version in ("1", "2", "1"):
+        running.deploy(version)
+        running.await_served(version)
+    last = running.device.inspect(lambda inspector: inspector.updates(1))[0]
+    assert last["fetched_bytes"] == 0
+    assert last["outcome"] == "confirmed"
+
+
+def test_a_newer_manifest_in_mid_download_takes_over(bench: Bench) -> None:
+    bench.device.start("worker")
+    bench.device.start("run", {"EDGEFERRY_GOLIOTH__REQUESTS_PER_SECOND": "40"})
+    bench.deploy("large-1", bench.large_model("large-1", 400_000))
+    bench.device.await_status(
+        "some of it is there", lambda s: s["target"] and s["target"]["bytes_done"] > 9000, PATIENCE
+    )
+    bench.deploy("2")
+    bench.await_served("2")
+    updates = bench.device.inspect(lambda inspector: inspector.updates(9))
+    assert [update["outcome"] for update in updates] == ["superseded", "confirmed"]
+    assert not list((bench.device.state_dir / "partial").iterdir())
+    status = bench.device.inspect(lambda inspector: inspector.status())
+    assert status["rejected"] == []
+
+
+def test_an_empty_manifest_and_foreign_packages_change_nothing(running: Bench) -> None:
+    assert running.states() == []
+    firmware = running.fleet.management.publish("main", "1.0.0", b"firmware")
+    running.fleet.deploy("firmware only", [firmware.id])
+    running.deploy("1")
+    running.await_served("1")
+    steps = running.states()
+    model = running.fleet.upload(
+        "1", running.model("1"), running.folder / f"labels-{len(LABELS)}.txt"
+    )
+    running.fleet.deploy("model and other firmware", [*model, firmware.id])
+    running.device.await_status(
+        "the manifest has come", lambda s: s["active"]["sequence"] is not None, PATIENCE
+    )
+    assert running.states() == steps
+
+
+def test_a_manifest_without_labels_is_refused(running: Bench) -> None:
+    artifact = running.fleet.management.publish(
+        "ai-model", "lonely", running.model("9").read_bytes()
+    )
+    running.fleet.deploy("lonely model", [artifact.id])
+    status = running.device.await_status("refused", lambda s: s["rejected"], PATIENCE)
+    assert status["rejected"][0]["reason"] == "incomplete-release"
+    assert "labels" in status["rejected"][0]["detail"]
+
+
+def test_the_inspecting_commands_answer_for_people_and_scripts(running: Bench) -> None:
+    running.deploy("1")
+    running.await_served("1")
+
+    def say(*command: str) -> str:
+        answer = subprocess.run(
+            (*EDGEFERRY, *command, "--config", str(running.device.config)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return answer.stdout
+
+    status = json.loads(say("status", "--json"))
+    keys = "state since connected active previous target rejected last_error next_try_in_s"
+    assert {*keys.split(), "traffic", "worker"} <= status.keys()
+    assert json.loads(say("releases", "--json"))[0]["role"] == "active"
+    assert json.loads(say("history", "--json", "--limit", "1"))[0]["target"] == "idle"
+    assert "ai-model 1" in say("status")
+    assert "confirmed" in say("history", "--updates")
+    assert "downloading" in say("history")
+    running.device.stop()
+    stopped = json.loads(say("status", "--json"))
+    assert (stopped["running"], stopped["connected"]) == (False, False)
+    assert stopped["active"] == status["active"]
+    assert stopped["worker"]["state"] == "away"
+
+
+def test_a_second_agent_on_the_same_state_is_refused(running: Bench) -> None:
+    second = subprocess.run(
+        (*EDGEFERRY, "run", "--config", str(running.device.config)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert second.returncode == 1
+    assert f"in use by process {running.device.agent.pid}" in second.stderr
+
+
+def test_wrong_configuration_is_exit_status_2(bench: Bench) -> None:
+    bench.device.config.write_text("[golioth]\nurl = 'x'\n")
+    answer = subprocess.run(
+        (*EDGEFERRY, "run", "--config", str(bench.device.config)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert answer.returncode == 2
+    assert "did you mean uri?" in answer.stderr
