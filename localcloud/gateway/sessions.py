@@ -72,7 +72,7 @@ class Sessions:
             self._forget(older)
             self._drop(older.remote)
         self._by_remote[remote] = self._by_device[record.id] = session
-        self._store.devices.record_session(record.id, timestamp())
+        self._save(session)
         _log.info("device %s connected", record.name)
 
     def ended(self, remote: DtlsRemote, reason: Exception) -> None:

@@ -75,7 +75,7 @@ def _device(store: Store, fleet: Fleet, device: Device) -> Summary:
         "state": _text(document.get("state")),
         "packages": _versions(_map(document.get("active"))) or reported,
         "target": _versions(target),
-        "progress": _progress(_map(document.get("progress")) or target),
+        "progress": _progress(_map(document.get("progress")) or target) if target else None,
         "error": _error(document.get("last_error")),
         "worker": _worker(_map(document.get("worker"))),
     }
@@ -119,7 +119,8 @@ def _versions(release: dict[str, PlainValue]) -> dict[str, str]:
 
 def _progress(document: dict[str, PlainValue]) -> dict[str, float] | None:
     done, total = _number(document.get("bytes_done")), _number(document.get("bytes_total"))
-    if done is None or total is None or not 0 <= done <= total or total == 0:
+    # What is complete is left from an earlier download: this one says so by its next state.
+    if done is None or total is None or not 0 <= done < total:
         return None
     return {"done": done, "total": total}
 

@@ -149,10 +149,6 @@ class Devices:
         """Remember when the device was last heard."""
         self._db.execute("UPDATE devices SET last_report = ? WHERE id = ?", last_report, device_id)
 
-    def record_session(self, device_id: str, at: str) -> None:
-        """Remember the last handshake."""
-        self._db.execute("UPDATE devices SET session_at = ? WHERE id = ?", at, device_id)
-
     def record_offline(self, device_id: str, at: str) -> None:
         """Remember when the last session ended."""
         self._db.execute("UPDATE devices SET last_seen_offline = ? WHERE id = ?", at, device_id)

@@ -26,7 +26,7 @@ _FIRST = (
         id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
         name TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1,
         certificate_id TEXT, cohort_id TEXT, update_status TEXT NOT NULL DEFAULT '{}',
-        session_at TEXT, last_report TEXT, last_seen_offline TEXT,
+        last_report TEXT, last_seen_offline TEXT,
         created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
         UNIQUE (project_id, name), UNIQUE (project_id, certificate_id),
         FOREIGN KEY (project_id, cohort_id) REFERENCES cohorts(project_id, id)) STRICT""",

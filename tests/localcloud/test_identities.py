@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from aiocoap import POST, Code
 
@@ -96,6 +98,16 @@ async def test_a_ca_counts_only_in_the_project_it_was_uploaded_to(
             await _greet(bench, bench.certificate(authority, "camera-7", project))
     assert await _devices(elsewhere) == []
     assert await _devices(operator) == []
+
+
+async def test_an_intermediate_counts_when_it_is_uploaded_beside_its_root(
+    bench: Bench, operator: Operator, authority: Authority, tmp_path: Path
+) -> None:
+    plant = Authority(tmp_path / "plant", "Plant 4", above=authority)
+    await operator.trust(authority)
+    await operator.trust(plant, kind="intermediate")
+    link = await bench.link(bench.certificate(plant, "camera-7"))
+    assert (await get(link, "hello")).payload == b"Hello camera-7"
 
 
 async def test_removing_the_ca_ends_the_sessions_it_vouched_for(

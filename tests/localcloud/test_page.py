@@ -160,6 +160,8 @@ async def test_nonsense_from_a_device_does_not_break_the_page(
         {"state": 7, "active": [], "target": {"packages": {"a": 1}}, "worker": {"fps": "x"}},
         {"target": {"bytes_done": 5, "bytes_total": 0}, "last_error": "text"},
         {"target": {"bytes_done": True, "bytes_total": 4}, "progress": {"bytes_done": -1}},
+        {"target": {"sequence": 1}, "progress": {"bytes_done": 4, "bytes_total": 4}},
+        {"target": None, "progress": {"bytes_done": 1, "bytes_total": 4}},
     ):
         body = json.dumps(document).encode()
         await link.request(request(POST, ".d/edgeferry", body, content_format=50))

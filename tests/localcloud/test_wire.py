@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
 
 import cbor2
 import pytest
 
 from localcloud.settings import CloudSettings
-from protocol.dtls.connection import DtlsConnection
-from protocol.dtls.contexts import client_context
 from tests.localcloud.conftest import SETTINGS
-from tests.support.cloud import PATIENCE, Bench, TestDevice
+from tests.support.cloud import Bench
+from tests.support.raw_client import RawClient
 
 ACK = 0x60
 ZERO_TOKEN = bytes(8)
 TOKEN = bytes.fromhex("1122334455667788")
 
 
-class RawDevice(asyncio.DatagramProtocol):
-    """DTLS without any CoAP stack: sends and receives single messages as bytes."""
+class RawDevice:
+    """Sends and receives single messages as bytes, written in hexadecimal digits."""
 
-    def __init__(self, connection: DtlsConnection) -> None:
-        self.inbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self._connection = connection
-        self._transport: asyncio.DatagramTransport
-        self._established = asyncio.Event()
+    def __init__(self, client: RawClient) -> None:
+        self._client = client
 
-    @classmethod
-    async def open(cls, bench: Bench, device: TestDevice) -> RawDevice:
-        host, port = bench.cloud.coap_address
-        connection = DtlsConnection.client(client_context(device.credential), host)
-        _, raw = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: cls(connection), remote_addr=(host, port)
-        )
-        async with asyncio.timeout(PATIENCE):
-            await raw._established.wait()
-        return raw
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-        self._connection.start()
-        self._flush()
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        for plaintext in self._connection.feed(data):
-            self.inbox.put_nowait(plaintext)
-        if self._connection.established:
-            self._established.set()
-        self._flush()
-
-    def send(self, message: str) -> None:
-        self._connection.send(bytes.fromhex(message))
-        self._flush()
+    async def send(self, message: str) -> None:
+        await self._client.send(bytes.fromhex(message))
 
     async def receive(self) -> bytes:
-        async with asyncio.timeout(PATIENCE):
-            return await self.inbox.get()
+        return await self._client.receive()
 
     async def ask(self, message: str) -> bytes:
-        self.send(message)
+        await self.send(message)
         return await self.receive()
-
-    def close(self) -> None:
-        self._connection.close()
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        for datagram in self._connection.outgoing():
-            self._transport.sendto(datagram)
 
 
 @pytest.fixture
@@ -81,9 +41,11 @@ def settings() -> CloudSettings:
 
 @pytest.fixture
 async def raw(bench: Bench) -> AsyncIterator[RawDevice]:
-    device = await RawDevice.open(bench, await bench.operator.device("camera-1"))
-    yield device
-    device.close()
+    device = await bench.operator.device("camera-1")
+    client = RawClient(bench.cloud.coap_address, device.credential)
+    await client.handshake()
+    yield RawDevice(client)
+    client.abort()
 
 
 async def test_the_libcoap_keep_alive_gets_its_zero_token_back(raw: RawDevice) -> None:
@@ -158,7 +120,7 @@ async def test_notifications_are_confirmable(bench: Bench, raw: RawDevice) -> No
     pushed = await raw.receive()
     assert pushed[0] == 0x48, "CON with the observation's token"
     assert pushed[4:12] == TOKEN
-    raw.send(f"60 00 {pushed[2:4].hex()}")
+    await raw.send(f"60 00 {pushed[2:4].hex()}")
     manifest = cbor2.loads(pushed.split(b"\xff", 1)[1])
     assert manifest[1] > 0
     assert manifest[3] == []
@@ -170,7 +132,7 @@ async def test_a_reset_ends_an_observation(bench: Bench, raw: RawDevice) -> None
     await raw.ask(f"48 01 1101 {TOKEN.hex()} 60 52 2e64 01 76")
     await bench.operator.call("POST", data, 1)
     pushed = await raw.receive()
-    raw.send(f"70 00 {pushed[2:4].hex()}")
+    await raw.send(f"70 00 {pushed[2:4].hex()}")
     # The ping's answer shows that the reset has been taken in.
     assert (await raw.ask("40 00 1102")).hex() == "70001102"
     await bench.operator.call("POST", data, 2)

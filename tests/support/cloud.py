@@ -90,10 +90,10 @@ class Operator:
         )
         return dict(made["data"])
 
-    async def trust(self, authority: Authority) -> Json:
+    async def trust(self, authority: Authority, kind: str = "root") -> Json:
         pem = base64.b64encode(authority.bundle.read_bytes()).decode()
         made = await self.call(
-            "POST", f"{self.project}/certificates", {"certFile": pem, "certType": "root"}
+            "POST", f"{self.project}/certificates", {"certFile": pem, "certType": kind}
         )
         return dict(made["data"])
 
