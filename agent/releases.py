@@ -152,7 +152,6 @@ class Releases:
         description = self._describe(release, self._next_serial())
         self._files.write_replacing(folder / VERSION_FILE, self._version(release).encode())
         self._files.write_replacing(folder / RELEASE_FILE, description)
-        self._files.sync_folder(folder)
 
     def _describe(self, release: Release, serial: int) -> bytes:
         packages = [

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent.blobs import WrongContent
-from agent.files import TEMPORARY, Files
-from agent.lock import StateDirectoryBusy, lock_state_dir
-from agent.names import PackageNames, safe_name
-from agent.releases import ReleaseDamaged
+from agent.files import TEMPORARY, Files, OpenFile
 from agent.store import ReleaseStore
-from states.model import Package, Release
-from states.ports import Postponed, Rejected, Store
+from states.model import Release
+from states.ports import Postponed, Store
 from states.reasons import Rejection, Transient
-
-
-def package(name: str, version: str, content: bytes) -> Package:
-    digest = hashlib.sha256(content).hexdigest()
-    return Package(name, version, digest, len(content), f"/.u/c/{name}@{version}")
-
-
-def new_store(state_dir: Path, keep_releases: int = 1, files: Files | None = None) -> ReleaseStore:
-    store = ReleaseStore(
-        state_dir,
-        model_package="ai-model",
-        labels_package="labels",
-        reserve_bytes=1 << 20,
-        keep_releases=keep_releases,
-        files=files,
-    )
-    store.prepare()
-    return store
+from tests.support.releases import admit, new_store, package, put, tree
 
 
 @pytest.fixture
@@ -50,37 +26,6 @@ def state_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(state_dir: Path) -> ReleaseStore:
     return new_store(state_dir)
-
-
-def admit(store: ReleaseStore, name: str, version: str, content: bytes) -> Package:
-    wanted = package(name, version, content)
-    if not store.has(wanted):
-        store.partial_path(wanted).write_bytes(content)
-        store.admit(wanted, store.partial_path(wanted))
-    return wanted
-
-
-def put(store: ReleaseStore, number: int, labels: str = "1") -> Release:
-    """A complete release: model ``number`` with labels ``labels``."""
-    release = Release(
-        (
-            admit(store, "ai-model", str(number), b"model %d" % number),
-            admit(store, "labels", labels, f"labels {labels}".encode()),
-        )
-    )
-    store.assemble(release)
-    return release
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Every entry below a folder: link targets, or content."""
-    return {
-        str(path.relative_to(folder)): str(path.readlink())
-        if path.is_symlink()
-        else path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
 
 
 def test_it_is_the_store_the_law_speaks_to(store: ReleaseStore) -> None:
@@ -170,6 +115,22 @@ def test_wrong_bytes_never_become_a_blob(
     assert "ai-model 1" in raised.value.detail
     assert not part.exists()
     assert list((state_dir / "blobs").iterdir()) == []
+
+
+def test_a_blob_is_synced_before_it_has_its_name(state_dir: Path) -> None:
+    steps: list[tuple[str, str]] = []
+
+    class Watched(Files):
+        def sync(self, file: OpenFile) -> None:
+            steps.append(("sync", file.path.name))
+            super().sync(file)
+
+        def rename(self, source: Path, target: Path) -> None:
+            steps.append(("rename", source.name))
+            super().rename(source, target)
+
+    model = admit(new_store(state_dir, files=Watched()), "ai-model", "1", b"model")
+    assert steps == [("sync", f"{model.sha256}.part"), ("rename", f"{model.sha256}.part")]
 
 
 def test_a_damaged_blob_is_found_and_fetched_again(store: ReleaseStore, state_dir: Path) -> None:
@@ -342,113 +303,6 @@ def test_a_release_without_labels_leaves_no_stale_labels_in_the_view(
     assert not (state_dir / "models" / "labels.txt").is_symlink()
 
 
-def test_a_release_is_read_back_as_it_was(store: ReleaseStore, state_dir: Path) -> None:
-    release = put(store, 1)
-    again = store.read_release(release.id)
-    assert again == release
-    assert [p.uri for p in again.packages] == [p.uri for p in release.packages]
-    assert new_store(state_dir).read_release(release.id) == release
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', "\0", None])
-def test_an_unreadable_description_is_a_typed_error(
-    store: ReleaseStore, state_dir: Path, content: str | None
-) -> None:
-    release = put(store, 1)
-    path = state_dir / "releases" / release.id / "release.json"
-    path.unlink()
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ReleaseDamaged, match=release.id):
-        store.read_release(release.id)
-    assert not store.holds(release.id)
-
-
-def test_a_description_of_another_release_or_a_newer_format_is_refused(
-    store: ReleaseStore, state_dir: Path
-) -> None:
-    one, two = put(store, 1), put(store, 2)
-    path = state_dir / "releases" / one.id / "release.json"
-    path.write_bytes((state_dir / "releases" / two.id / "release.json").read_bytes())
-    with pytest.raises(ReleaseDamaged, match="another release"):
-        store.read_release(one.id)
-    store.assemble(one)
-    newer = json.loads(path.read_text()) | {"format": 99}
-    path.write_text(json.dumps(newer))
-    with pytest.raises(ReleaseDamaged, match="99"):
-        store.read_release(one.id)
-
-
-def test_releases_are_listed_the_last_assembled_first(store: ReleaseStore) -> None:
-    ids = [put(store, number).id for number in (3, 1, 2)]
-    assert store.releases() == tuple(reversed(ids))
-
-
-def test_retention_keeps_active_previous_the_asked_for_and_the_newest(
-    store: ReleaseStore, state_dir: Path
-) -> None:
-    releases = [put(store, number) for number in range(6)]
-    store.switch(releases[0].id, releases[1].id)
-
-    store.collect(frozenset({releases[2].id}))
-
-    assert set(store.releases()) == {releases[i].id for i in (0, 1, 2, 5)}
-    kept = {p.sha256 for i in (0, 1, 2, 5) for p in releases[i].packages}
-    assert {path.name for path in (state_dir / "blobs").iterdir()} == kept
-    versioned = {path.name for path in (state_dir / "models").glob("ai-model_*")}
-    assert versioned == {f"ai-model_{i}.tflite" for i in (0, 1, 2, 5)}
-
-
-def test_a_damaged_description_never_costs_a_retained_release_its_blobs(
-    store: ReleaseStore, state_dir: Path
-) -> None:
-    release = put(store, 1)
-    store.switch(release.id, None)
-    (state_dir / "releases" / release.id / "release.json").unlink()
-    store.collect(frozenset())
-    assert (state_dir / "models" / "ai-model.tflite").read_text() == "model 1"
-    store.assemble(release)
-    assert store.holds(release.id)
-
-
-def test_what_is_still_being_fetched_stays(store: ReleaseStore) -> None:
-    labels = admit(store, "labels", "9", b"fetched already")
-    model = package("ai-model", "9", b"half of it is here")
-    stale = package("ai-model", "8", b"superseded")
-    for part in (model, stale):
-        store.partial_path(part).write_bytes(b"half")
-    target = Release((labels, model))
-
-    store.collect(frozenset({target.id}))
-    assert store.has(labels)
-    assert store.partial_path(model).exists()
-    assert store.partial_path(stale).exists()  # the id alone does not say what it needs
-
-    store.collect(frozenset({target.id}), (target,))
-    assert store.has(labels)
-    assert store.partial_path(model).exists()
-    assert not store.partial_path(stale).exists()
-
-    store.collect(frozenset())
-    assert not store.has(labels)
-    assert not store.partial_path(model).exists()
-
-
-def test_preparing_removes_what_a_power_cut_left(store: ReleaseStore, state_dir: Path) -> None:
-    release = put(store, 1)
-    store.switch(release.id, None)
-    leftovers = [
-        state_dir / (TEMPORARY + "current"),
-        state_dir / "releases" / (TEMPORARY + "0" * 16),
-        state_dir / "models" / (TEMPORARY + "labels.txt"),
-    ]
-    for path in leftovers:
-        path.symlink_to("nowhere")
-    again = new_store(state_dir)
-    assert again.active() == release.id
-    assert not any(path.is_symlink() for path in leftovers)
-
-
 def test_the_reserve_is_not_available(state_dir: Path, store: ReleaseStore) -> None:
     greedy = ReleaseStore(
         state_dir,
@@ -468,116 +322,3 @@ def test_fetched_bytes_count_what_is_on_disk_not_the_length(store: ReleaseStore)
         file.seek(98_304)
         file.write(b"x" * 1_696)
     assert 0 < store.fetched_bytes(model) < 20_000
-
-
-def test_packages_with_hostile_names_stay_in_their_folder(
-    store: ReleaseStore, state_dir: Path
-) -> None:
-    names = [
-        "..", ".", "", "/etc/passwd", "../../current", "release.json", "version.txt", "a\0b",
-        "ai-model.tflite", "labels.txt", ".tmp-x", "x" * 250, "x" * 251, "Ä" * 100, "a\nb",
-        "ai-model", "labels",
-    ]  # fmt: skip
-    release = Release(tuple(admit(store, n, f"../{n}", n.encode()) for n in names))
-    store.assemble(release)
-    store.switch(release.id, None)
-
-    folder = state_dir / "releases" / release.id
-    assert len(list(folder.iterdir())) == len(names) + 2
-    assert store.read_release(release.id) == release
-    assert store.holds(release.id)
-    outside = {path.name for path in state_dir.iterdir()}
-    assert outside == {"blobs", "partial", "releases", "models", "current"}
-    assert all(path.is_symlink() for path in (state_dir / "models").iterdir())
-    assert "\n" not in (folder / "version.txt").read_text().removesuffix("\n")
-
-
-def test_a_package_listed_twice_is_refused(store: ReleaseStore) -> None:
-    twice = Release((admit(store, "ai-model", "1", b"a"), admit(store, "ai-model", "2", b"b")))
-    with pytest.raises(Rejected, match="twice") as raised:
-        store.assemble(twice)
-    assert raised.value.reason is Rejection.INCOMPLETE
-
-
-@pytest.mark.parametrize("digest", ["", "../../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
-def test_a_digest_that_is_none_never_becomes_a_path(store: ReleaseStore, digest: str) -> None:
-    bad = Package("ai-model", "1", digest, 5)
-    for use in (store.has, store.partial_path, store.fetched_bytes):
-        with pytest.raises(Rejected, match="no SHA-256"):
-            use(bad)
-
-
-@given(st.text(), st.text())
-def test_two_texts_never_share_a_file_name(one: str, other: str) -> None:
-    assert (safe_name(one) == safe_name(other)) == (one == other)
-
-
-@given(st.text(st.characters(), max_size=400))
-def test_any_text_makes_a_harmless_file_name(text: str) -> None:
-    name = safe_name(text)
-    assert 0 < len(name) <= 120
-    assert name.isascii()
-    assert name.isprintable()
-    assert "/" not in name
-    assert not name.startswith(".")
-
-
-NEARLY_TAKEN = [
-    "m", "m.tflite", "m%2Etflite", "l", "l.txt", "version.txt", "version%2Etxt", "version%.txt",
-    "release.json", "version", "release", "release.tflite",
-]  # fmt: skip
-
-
-@given(st.sets(st.sampled_from(NEARLY_TAKEN)))
-def test_the_files_of_a_release_never_collide(names: set[str]) -> None:
-    packages = tuple(Package(name, "1", "0" * 64, 1) for name in names)
-    for model, labels in (("m", "l"), ("release", "version"), ("m.tflite", "l.txt")):
-        files = PackageNames(model, labels).blobs(Release(packages))
-        assert len(files) == len(names)
-        assert not {"version.txt", "release.json"} & files.keys()
-
-
-HOLD_THE_LOCK = """
-import sys
-from pathlib import Path
-from agent.lock import lock_state_dir
-with lock_state_dir(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(state_dir: Path) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_THE_LOCK, str(state_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
-
-
-def test_a_second_agent_is_refused_by_the_number_of_the_first(
-    holder: subprocess.Popen[str], state_dir: Path
-) -> None:
-    with (
-        pytest.raises(StateDirectoryBusy, match=f"process {holder.pid}") as raised,
-        lock_state_dir(state_dir),
-    ):
-        pass
-    assert raised.value.pid == holder.pid
-
-
-def test_a_killed_agent_leaves_no_lock_behind(
-    holder: subprocess.Popen[str], state_dir: Path
-) -> None:
-    holder.kill()
-    holder.wait()
-    with lock_state_dir(state_dir):
-        assert state_dir.is_dir()
-    with lock_state_dir(state_dir):
-        pass
