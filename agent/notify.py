@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
+
+log = logging.getLogger(__name__)
 
 
 def notify(*lines: str) -> bool:
@@ -15,7 +18,14 @@ def notify(*lines: str) -> bool:
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-        manager.sendto("\n".join(lines).encode(), address)
+        manager.setblocking(False)
+        try:
+            manager.sendto("\n".join(lines).encode(), address)
+        except (
+            OSError
+        ) as error:  # a manager that is gone or does not read must not cost the service
+            log.debug("the service manager at %s was not reached: %s", address, error)
+            return False
     return True
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,7 +17,10 @@ from agent.worker.errors import RuntimeUnavailable
 from agent.worker.runtime import find_runtime
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection
-from tests.support.tiny_models import TinyModel
+from tests.support.tiny_models import DataType, TinyModel
+
+Files = tuple[Path, Path]
+Put = Callable[..., Files]
 
 LIMITS = TrialLimits(wall_seconds=60, timed_runs=2)
 MUTATIONS = 20
@@ -41,11 +44,11 @@ RUNTIMES = [
 
 
 @pytest.fixture
-def put(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+def put(tmp_path: Path) -> Put:
     """Writes a model and labels, each time under another name."""
     count = iter(range(10_000))
 
-    def write(model: bytes | TinyModel, labels: bytes = b"red\ngreen\n") -> tuple[Path, Path]:
+    def write(model: bytes | TinyModel, labels: bytes = b"red\ngreen\n") -> Files:
         folder = tmp_path / str(next(count))
         folder.mkdir()
         content = model.build() if isinstance(model, TinyModel) else model
@@ -56,7 +59,7 @@ def put(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     return write
 
 
-async def _reason(files: tuple[Path, Path], runtime: RuntimeName = "auto") -> Rejection:
+async def _reason(files: Files, runtime: RuntimeName = "auto") -> Rejection:
     with pytest.raises(Rejected) as caught:
         await try_model(*files, LIMITS, runtime=runtime)
     assert caught.value.detail
@@ -65,7 +68,9 @@ async def _reason(files: tuple[Path, Path], runtime: RuntimeName = "auto") -> Re
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("data_type", ["int8", "uint8", "float32"])
-async def test_a_good_pair_is_described(put, runtime, data_type):
+async def test_a_good_pair_is_described(
+    put: Put, runtime: RuntimeName, data_type: DataType
+) -> None:
     report = await try_model(*put(TinyModel(data_type=data_type)), LIMITS, runtime=runtime)
     assert report.runtime == runtime
     assert (report.input_shape, report.input_type) == ((1, 16, 16, 3), data_type)
@@ -74,12 +79,12 @@ async def test_a_good_pair_is_described(put, runtime, data_type):
     assert report.latency_ms > 0
 
 
-async def test_a_pair_whose_labels_do_not_match_is_refused(put):
+async def test_a_pair_whose_labels_do_not_match_is_refused(put: Put) -> None:
     files = put(TinyModel(classes=2), b"red\ngreen\nblue\n")
     assert await _reason(files) is Rejection.LABEL_COUNT_MISMATCH
 
 
-async def test_labels_that_are_none_are_refused(put):
+async def test_labels_that_are_none_are_refused(put: Put) -> None:
     assert await _reason(put(TinyModel(), b"red\n\xff\n")) is Rejection.LABELS_INVALID
 
 
@@ -92,12 +97,12 @@ async def test_labels_that_are_none_are_refused(put):
     ],
     ids=["grey", "batch", "huge"],
 )
-async def test_an_input_that_is_no_colour_picture_is_refused(put, model):
+async def test_an_input_that_is_no_colour_picture_is_refused(put: Put, model: TinyModel) -> None:
     assert await _reason(put(model)) is Rejection.MODEL_UNSUPPORTED
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e30])
-async def test_an_input_without_a_sane_scale_is_refused(put, scale):
+async def test_an_input_without_a_sane_scale_is_refused(put: Put, scale: float) -> None:
     # Some of these the runtime itself refuses, or dies of.
     assert await _reason(put(TinyModel(input_scale=scale))) in {
         Rejection.MODEL_INVALID,
@@ -105,7 +110,7 @@ async def test_an_input_without_a_sane_scale_is_refused(put, scale):
     }
 
 
-async def test_a_model_that_answers_no_numbers_is_refused(put):
+async def test_a_model_that_answers_no_numbers_is_refused(put: Put) -> None:
     nothing = float("nan")
     weights = ((nothing, 0.0, 0.0), (0.0, 1.0, 0.0))
     files = put(TinyModel(data_type="float32", weights=weights))
@@ -113,11 +118,11 @@ async def test_a_model_that_answers_no_numbers_is_refused(put):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(1000)])
-async def test_a_file_that_is_no_model_is_refused(put, content):
+async def test_a_file_that_is_no_model_is_refused(put: Put, content: bytes) -> None:
     assert await _reason(put(content)) in {Rejection.MODEL_INVALID, Rejection.MODEL_CRASHED}
 
 
-async def test_a_model_that_kills_its_process_is_refused_with_the_signal(put):
+async def test_a_model_that_kills_its_process_is_refused_with_the_signal(put: Put) -> None:
     if not _works("tflite-runtime"):
         pytest.skip("only tflite-runtime dies of a truncated model")
     noise = random.Random(1).randbytes(4096)
@@ -130,55 +135,57 @@ async def test_a_model_that_kills_its_process_is_refused_with_the_signal(put):
 SLOW = TinyModel(side=1024, layers=60, data_type="float32")
 
 
-async def test_a_model_that_takes_too_much_processor_time_is_refused(put):
+async def test_a_model_that_takes_too_much_processor_time_is_refused(put: Put) -> None:
     with pytest.raises(Rejected) as caught:
         await try_model(*put(SLOW), TrialLimits(cpu_seconds=1))
     assert caught.value.reason is Rejection.MODEL_HUNG
     assert "processor" in caught.value.detail
 
 
-async def test_a_model_that_takes_too_long_is_refused(put):
+async def test_a_model_that_takes_too_long_is_refused(put: Put) -> None:
     endless = TrialLimits(cpu_seconds=60, wall_seconds=4, timed_runs=10_000)
     with pytest.raises(Rejected) as caught:
         await try_model(*put(SLOW), endless)
     assert caught.value.reason is Rejection.MODEL_HUNG
 
 
-async def test_a_model_that_takes_too_much_memory_is_refused(put):
+async def test_a_model_that_takes_too_much_memory_is_refused(put: Put) -> None:
     files = put(TinyModel(side=2048, layers=4, data_type="float32"))
     with pytest.raises(Rejected):
         await try_model(*files, TrialLimits(memory_bytes=400 << 20))
 
 
-async def test_a_model_file_that_is_too_large_is_refused(put):
+async def test_a_model_file_that_is_too_large_is_refused(put: Put) -> None:
     with pytest.raises(Rejected) as caught:
         await try_model(*put(TinyModel()), TrialLimits(max_model_bytes=100))
     assert caught.value.reason is Rejection.TOO_LARGE
 
 
-async def test_a_missing_file_is_no_fault_of_the_content(put):
+async def test_a_missing_file_is_no_fault_of_the_content(put: Put) -> None:
     model, labels = put(TinyModel())
     model.unlink()
     with pytest.raises(Postponed, match=r"m\.tflite"):
         await try_model(model, labels, LIMITS)
 
 
-async def test_a_machine_that_can_open_no_model_at_all_is_no_fault_of_the_content(put):
+async def test_a_machine_that_can_open_no_model_at_all_is_no_fault_of_the_content(put: Put) -> None:
     with pytest.raises(Postponed):
         await try_model(*put(TinyModel()), TrialLimits(memory_bytes=64 << 20))
 
 
-async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put):
+async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put: Put) -> None:
     with pytest.raises(Postponed):
         await try_model(*put(TinyModel()), TrialLimits(wall_seconds=0.001))
 
 
-async def test_the_child_gets_no_credentials_from_the_environment(put, monkeypatch):
+async def test_the_child_gets_no_credentials_from_the_environment(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GOLIOTH_PSK", "secret")
     seen: list[dict[str, str]] = []
     start = asyncio.create_subprocess_exec
 
-    async def watched(*args, **kwargs):
+    async def watched(*args: Any, **kwargs: Any) -> asyncio.subprocess.Process:
         seen.append(kwargs["env"])
         return await start(*args, **kwargs)
 
@@ -207,7 +214,7 @@ def _mutated(model: bytes, number: int) -> bytes:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-async def test_mutated_models_get_a_reason_and_harm_nobody(put, runtime):
+async def test_mutated_models_get_a_reason_and_harm_nobody(put: Put, runtime: RuntimeName) -> None:
     model = TinyModel().build()
     at_once = asyncio.Semaphore(3)
 

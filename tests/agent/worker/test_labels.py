@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,20 +17,22 @@ LABEL = st.text(
 
 
 @given(st.lists(LABEL, min_size=1, max_size=20, unique=True), st.sampled_from(["\n", "\r\n"]))
-def test_labels_come_back_in_order_whatever_ends_their_lines(labels, ending):
+def test_labels_come_back_in_order_whatever_ends_their_lines(
+    labels: list[str], ending: str
+) -> None:
     text = ending.join(labels) + ending * 3
     assert parse_labels(text.encode()) == tuple(labels)
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_labels_or_refused(content):
+def test_arbitrary_bytes_are_labels_or_refused(content: bytes) -> None:
     with suppress(Rejected):
         labels = parse_labels(content)
         assert labels
         assert len(set(labels)) == len(labels)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_label():
+def test_a_byte_order_mark_is_no_part_of_the_first_label() -> None:
     assert parse_labels(b"\xef\xbb\xbfred\ngreen") == ("red", "green")
 
 
@@ -46,13 +49,13 @@ def test_a_byte_order_mark_is_no_part_of_the_first_label():
         (b"x" * (MAX_LABELS_BYTES + 1), "more than"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(content, told):
+def test_what_is_wrong_is_told_with_its_line(content: bytes, told: str) -> None:
     with pytest.raises(Rejected, match=told) as caught:
         parse_labels(content)
     assert caught.value.reason is Rejection.LABELS_INVALID
 
 
-def test_a_file_is_read_no_further_than_labels_may_be_long(tmp_path):
+def test_a_file_is_read_no_further_than_labels_may_be_long(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(b"a\n" * MAX_LABELS_BYTES)
     with pytest.raises(Rejected, match="more than"):
         read_labels(tmp_path / "labels.txt")

@@ -2,25 +2,27 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from agent.worker import runtime
 from agent.worker.errors import RuntimeUnavailable
-from agent.worker.runtime import MODULES, find_runtime
+from agent.worker.runtime import MODULES, Interpreter, Runtime, find_runtime
 from states.ports import Rejected
 from states.reasons import Rejection
 from tests.support.tiny_models import TinyModel
 
 
-def test_the_first_runtime_that_works_is_taken(monkeypatch):
+def test_the_first_runtime_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULES["ai-edge-litert"], None)
     pytest.importorskip(MODULES["tflite-runtime"])
     assert find_runtime("auto").name == "tflite-runtime"
 
 
-def test_a_runtime_that_imports_but_builds_nothing_does_not_count(monkeypatch):
-    def build(**_):
+def test_a_runtime_that_imports_but_builds_nothing_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(**_: Any) -> Interpreter:
         raise ImportError("numpy.core.multiarray failed to import")
 
     broken = SimpleNamespace(Interpreter=build)
@@ -29,41 +31,45 @@ def test_a_runtime_that_imports_but_builds_nothing_does_not_count(monkeypatch):
         find_runtime("tflite-runtime")
 
 
-def test_a_machine_without_any_runtime_is_told_what_to_install(monkeypatch):
+def test_a_machine_without_any_runtime_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for module in MODULES.values():
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(RuntimeUnavailable, match="pip install ai-edge-litert"):
         find_runtime()
 
 
-def test_a_runtime_that_computes_nonsense_does_not_count(monkeypatch):
+def test_a_runtime_that_computes_nonsense_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     real = find_runtime()
 
     class Wrong:
-        def __init__(self, **arguments):
+        def __init__(self, **arguments: Any) -> None:
             self._real = real.open(arguments["model_content"])
 
-        def get_tensor(self, index):
+        def get_tensor(self, index: int) -> Any:
             return self._real.get_tensor(index) + 1
 
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             return getattr(self._real, name)
 
     monkeypatch.setitem(sys.modules, MODULES[real.name], SimpleNamespace(Interpreter=Wrong))
+    for other in set(MODULES) - {real.name}:
+        monkeypatch.setitem(sys.modules, MODULES[other], None)
     with pytest.raises(RuntimeUnavailable, match="wrongly"):
-        find_runtime(real.name)
+        find_runtime()
 
 
-def test_an_operation_the_runtime_does_not_know_makes_a_model_unsupported():
-    refused = runtime.Runtime("some", _unknown_operation)
+def test_an_operation_the_runtime_does_not_know_makes_a_model_unsupported() -> None:
+    refused = Runtime("some", _unknown_operation)
     with pytest.raises(Rejected) as caught:
         refused.open(b"model")
     assert caught.value.reason is Rejection.MODEL_UNSUPPORTED
 
 
-def _unknown_operation(**_):
+def _unknown_operation(**_: Any) -> Interpreter:
     raise ValueError("Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'")
 
 
-def test_a_working_runtime_opens_a_model():
+def test_a_working_runtime_opens_a_model() -> None:
     assert len(find_runtime().open(TinyModel().build()).get_output_details()) == 1

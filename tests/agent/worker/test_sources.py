@@ -159,7 +159,7 @@ async def test_a_source_that_breaks_is_opened_again_and_frames_keep_counting(
     mailbox = Mailbox(store)
     capture = Capture(broken, "broken:", 1000, store, mailbox)
     capture.start()
-    numbers = []
+    numbers: list[int] = []
     while len(numbers) < 3:
         frame = await mailbox.take()
         numbers.append(frame.number)

@@ -225,7 +225,7 @@ async def test_statistics_are_told_regularly(tmp_path: Path) -> None:
         await worker.serve("a")
 
         def told_of_a(event: dict[str, Any]) -> bool:
-            return event["release"] == "a"
+            return bool(event["release"] == "a")
 
         while not told_of_a(event := await worker.client.event("statistics")):
             pass

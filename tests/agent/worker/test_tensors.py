@@ -5,27 +5,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.worker.choices import Preprocessing
-from agent.worker.tensors import Preprocessor, TensorSpec, dequantize, pixel_table, resize, top_k
+from agent.worker.choices import PixelRange, Preprocessing, ResizeMode
+from agent.worker.tensors import (
+    DataType,
+    Picture,
+    Preprocessor,
+    TensorSpec,
+    dequantize,
+    pixel_table,
+    resize,
+    top_k,
+)
 
 EDGE_IMPULSE = TensorSpec(0, (1, 8, 8, 3), "int8", 1 / 255, -128)
 MODES = ["squash", "fit-shortest", "fit-longest"]
 SIDES = st.integers(1, 80)
 
 
-def picture(height: int, width: int, colour: tuple[int, int, int] = (10, 20, 30)) -> np.ndarray:
+def picture(height: int, width: int, colour: tuple[int, int, int] = (10, 20, 30)) -> Picture:
     """A picture of one colour, blue-green-red."""
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def test_edge_impulse_int8_is_the_pixel_minus_128():
+def test_edge_impulse_int8_is_the_pixel_minus_128() -> None:
     frame = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     value = Preprocessor(EDGE_IMPULSE, Preprocessing())(frame)
     assert value.dtype == np.int8
     assert np.array_equal(value[0], frame[..., ::-1].astype(np.int16) - 128)
 
 
-def test_float_models_get_red_first_between_0_and_1():
+def test_float_models_get_red_first_between_0_and_1() -> None:
     spec = TensorSpec(0, (1, 2, 2, 3), "float32")
     value = Preprocessor(spec, Preprocessing())(picture(2, 2, (0, 51, 255)))
     assert value.dtype == np.float32
@@ -33,7 +42,7 @@ def test_float_models_get_red_first_between_0_and_1():
     assert np.allclose(value[0, 0, 0], [1.0, 0.2, 0.0])
 
 
-def test_a_model_trained_on_blue_first_gets_blue_first():
+def test_a_model_trained_on_blue_first_gets_blue_first() -> None:
     spec = TensorSpec(0, (1, 2, 2, 3), "uint8", 1 / 255, 0)
     value = Preprocessor(spec, Preprocessing(colour_order="bgr"))(picture(2, 2, (1, 2, 3)))
     assert value[0, 0, 0].tolist() == [1, 2, 3]
@@ -42,7 +51,9 @@ def test_a_model_trained_on_blue_first_gets_blue_first():
 @pytest.mark.parametrize(
     ("pixel_range", "black", "white"), [("0..1", 0, 1), ("-1..1", -1, 1), ("0..255", 0, 255)]
 )
-def test_black_and_white_are_what_they_were_in_training(pixel_range, black, white):
+def test_black_and_white_are_what_they_were_in_training(
+    pixel_range: PixelRange, black: float, white: float
+) -> None:
     table = pixel_table(TensorSpec(0, (1, 1, 1, 3), "float32"), pixel_range)
     assert table[0] == pytest.approx(black)
     assert table[255] == pytest.approx(white)
@@ -55,8 +66,8 @@ def test_black_and_white_are_what_they_were_in_training(pixel_range, black, whit
     st.sampled_from(["0..1", "-1..1", "0..255"]),
 )
 def test_every_pixel_is_quantized_to_the_nearest_step_within_the_type(
-    data_type, scale, zero_point, pixel_range
-):
+    data_type: DataType, scale: float, zero_point: int, pixel_range: PixelRange
+) -> None:
     limits = np.iinfo(data_type)
     zero_point = int(np.clip(zero_point, limits.min, limits.max))
     spec = TensorSpec(0, (1, 16, 16, 3), data_type, scale, zero_point)
@@ -75,7 +86,9 @@ def test_every_pixel_is_quantized_to_the_nearest_step_within_the_type(
     st.sampled_from([-128, 0, 5]),
     st.integers(0, 2**32 - 1),
 )
-def test_the_fast_path_gives_what_the_table_gives(data_type, scale, zero_point, seed):
+def test_the_fast_path_gives_what_the_table_gives(
+    data_type: DataType, scale: float, zero_point: int, seed: int
+) -> None:
     if data_type == "uint8":
         zero_point += 128
     spec = TensorSpec(0, (1, 6, 5, 3), data_type, scale, zero_point)
@@ -85,26 +98,28 @@ def test_the_fast_path_gives_what_the_table_gives(data_type, scale, zero_point, 
 
 
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(MODES))
-def test_any_picture_becomes_the_wanted_size(height, width, wanted_height, wanted_width, mode):
+def test_any_picture_becomes_the_wanted_size(
+    height: int, width: int, wanted_height: int, wanted_width: int, mode: ResizeMode
+) -> None:
     resized = resize(picture(height, width), wanted_width, wanted_height, mode)
     assert resized.shape == (wanted_height, wanted_width, 3)
     assert resized.dtype == np.uint8
 
 
-def test_squash_keeps_the_whole_picture():
+def test_squash_keeps_the_whole_picture() -> None:
     wide = picture(10, 40)
     wide[:, 20:] = 200
     squashed = resize(wide, 10, 10, "squash")
     assert (squashed[0, 0, 0], squashed[0, -1, 0]) == (10, 200)
 
 
-def test_fit_shortest_cuts_the_centre_out():
+def test_fit_shortest_cuts_the_centre_out() -> None:
     wide = picture(10, 30, (0, 0, 0))
     wide[:, 10:20] = 200
     assert np.all(resize(wide, 10, 10, "fit-shortest") == 200)
 
 
-def test_fit_longest_adds_black_bars_evenly():
+def test_fit_longest_adds_black_bars_evenly() -> None:
     wide = picture(10, 40, (200, 200, 200))
     fitted = resize(wide, 20, 20, "fit-longest")
     rows = np.flatnonzero(fitted.any(axis=(1, 2)))
@@ -112,14 +127,14 @@ def test_fit_longest_adds_black_bars_evenly():
     assert np.all(fitted[7:12] == 200)
 
 
-def test_a_fine_pattern_shrinks_to_its_average_instead_of_a_false_one():
+def test_a_fine_pattern_shrinks_to_its_average_instead_of_a_false_one() -> None:
     stripes = picture(64, 64, (0, 0, 0))
     stripes[:, ::2] = 255
     shrunk = resize(stripes, 8, 8, "squash")
     assert np.all(np.abs(shrunk.astype(int) - 127) <= 1)
 
 
-def test_scores_are_dequantized_with_the_outputs_own_scale():
+def test_scores_are_dequantized_with_the_outputs_own_scale() -> None:
     spec = TensorSpec(1, (1, 3), "int8", 1 / 256, -128)
     scores = dequantize(np.array([[-128, 0, 127]], np.int8), spec)
     assert scores.dtype == np.float32
@@ -127,7 +142,9 @@ def test_scores_are_dequantized_with_the_outputs_own_scale():
 
 
 @given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=30), st.integers(1, 40))
-def test_top_k_is_sorted_complete_and_prefers_the_lower_index(values, count):
+def test_top_k_is_sorted_complete_and_prefers_the_lower_index(
+    values: list[float], count: int
+) -> None:
     best = top_k(np.array(values, np.float32), count)
     expected = sorted(range(len(values)), key=lambda index: (-values[index], index))[:count]
     assert [index for index, _ in best] == expected
