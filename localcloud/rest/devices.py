@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from localcloud.model import Device
 from localcloud.rest.access import PagingDep, ProjectDep, StoreDep
 from localcloud.rest.answers import DELETED, Answer, many, one
 from localcloud.rest.bodies import (
@@ -18,6 +19,7 @@ from localcloud.rest.bodies import (
     refuse_other_credentials,
 )
 from localcloud.storage.devices import DeviceFilter, DeviceUpdate
+from localcloud.storage.store import Store
 from protocol.formats import ContentFormat
 from protocol.values import decode_value
 
@@ -134,7 +136,7 @@ async def provision(body: Provisioning, store: StoreDep, project: ProjectDep) ->
     refuse_groups(body.tag_ids, body.blueprint_id)
     with store.atomic():
         device = store.devices.create(project, body.name, body.hardware_ids, body.cohort_id)
-        _give_key(body, store, project, device.id, device.hardware_ids[0])
+        _give_key(body, store, project, device)
     return {"data": {"deviceId": device.id}}
 
 
@@ -145,18 +147,15 @@ async def provision_known(
     """A key for a device there is."""
     refuse_other_credentials(body.type)
     device = store.devices.get(project, device_id)
-    _give_key(body, store, project, device.id, device.hardware_ids[0])
+    _give_key(body, store, project, device)
     return {"data": {"deviceId": device.id}}
 
 
-def _give_key(
-    body: Provisioning, store: StoreDep, project: str, device_id: str, hardware_id: str
-) -> None:
-    identity = body.identity or hardware_id
+def _give_key(body: Provisioning, store: Store, project: str, device: Device) -> None:
+    identity = body.identity or next(iter(device.hardware_ids), device.name)
     # Golioth: a generated key has 32 hexadecimal characters, used as they are.
-    store.credentials.create(
-        project, device_id, identity, body.pre_shared_key or secrets.token_hex(16)
-    )
+    key = body.pre_shared_key or secrets.token_hex(16)
+    store.credentials.create(project, device.id, identity, key)
 
 
 @router.get(_DATA)

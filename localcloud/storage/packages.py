@@ -130,6 +130,10 @@ class ArtifactFiles:
         """Forget bytes nothing refers to any more."""
         self.path(sha256).unlink(missing_ok=True)
 
+    def names(self) -> list[str]:
+        """SHA-256 of everything stored."""
+        return [path.name for path in self._folder.iterdir()]
+
 
 @dataclass(frozen=True)
 class ArtifactFilter:
@@ -215,6 +219,11 @@ class Artifacts:
             *(project_id, package, version),
         )
         return ArtifactContent(self._files.path(row["sha256"]), row["size"]) if row else None
+
+    def collect_orphans(self) -> None:
+        """Remove bytes that a killed cloud left without a record."""
+        for name in self._files.names():
+            self._collect(name)
 
     def _collect(self, sha256: str) -> None:
         if self._db.row("SELECT 1 FROM artifacts WHERE sha256 = ?", sha256) is None:

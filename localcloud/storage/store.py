@@ -39,6 +39,7 @@ class Store:
         self.logs = Logs(database)
         self.state = DeviceState(database, changes)
         self.logs.expire()
+        self.artifacts.collect_orphans()
 
     def atomic(self) -> AbstractContextManager[object]:
         """Everything inside is one transaction."""

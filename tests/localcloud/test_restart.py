@@ -112,6 +112,17 @@ async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
         await link.close()
 
 
+async def test_bytes_without_a_record_are_collected_at_the_next_start(tmp_path: Path) -> None:
+    async with LocalCloud(tmp_path, SETTINGS) as cloud:
+        kept = cloud.store.artifacts.create(cloud.project.id, "main", "1", MODEL)
+    # What a kill between the file and its record leaves, finished and unfinished.
+    (tmp_path / "artifacts" / ("0" * 64)).write_bytes(b"orphan")
+    (tmp_path / "artifacts" / "half.tmp").write_bytes(b"half")
+    async with LocalCloud(tmp_path, SETTINGS) as cloud:
+        assert [path.name for path in (tmp_path / "artifacts").iterdir()] == [kept.sha256]
+        assert cloud.store.artifacts.get(cloud.project.id, kept.id) == kept
+
+
 async def test_two_clouds_can_not_share_a_directory(bench: Bench) -> None:
     data = bench.cloud.api_key_file.parent
     process = await _spawn(data)
