@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -56,18 +57,14 @@ def lower_thread_priority() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
 
 
-def restore_priorities() -> bool:
-    """Give every thread of this process the priority of the main thread, as far as permitted."""
+def restore_priorities() -> None:
+    """Give every thread of this process the priority of the main thread, if we may."""
     wanted = os.getpriority(os.PRIO_PROCESS, os.getpid())
-    try:
-        for thread in Path("/proc/self/task").iterdir():
+    for thread in Path("/proc/self/task").iterdir():
+        # A thread may have ended meanwhile, and an ordinary user may raise none.
+        with suppress(ProcessLookupError, PermissionError):
             if os.getpriority(os.PRIO_PROCESS, int(thread.name)) > wanted:
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
-    except ProcessLookupError:  # a thread ended meanwhile: nothing left to do for it
-        return True
-    except PermissionError:
-        return False
-    return True
 
 
 def _prctl(option: int, argument: int) -> None:

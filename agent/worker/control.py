@@ -178,7 +178,7 @@ class _Client:
             await self._writer.drain()
 
     async def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        name, parameters = request.get("method"), request.get("params", {})
+        name, parameters = request.get("method"), request.get("params") or {}
         if name == "subscribe":
             self._subscribed = True
             return {"subscribed": True}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import socket
 import sys
 import threading
@@ -49,6 +50,7 @@ def main() -> None:
     """Load quietly in a thread of low priority, then serve in this one."""
     job = EngineJob(**json.loads(sys.argv[1]))
     child.die_with_parent(job.parent)
+    child.forbid_new_privileges()
     child.leave_no_core()
     child.ignore_terminal()
     worker = socket.socket(fileno=job.socket)
@@ -78,7 +80,10 @@ class _Loader(threading.Thread):
         }
 
     def run(self) -> None:
-        child.lower_thread_priority()
+        # Threads the runtime starts inherit the priority, and only root may raise it again. A model
+        # that loads loudly is better than one that is slow for good.
+        if self._job.num_threads == 1 or os.geteuid() == 0:
+            child.lower_thread_priority()
         from agent.worker.errors import RuntimeUnavailable
         from states.ports import Rejected
 
@@ -94,12 +99,17 @@ class _Loader(threading.Thread):
             )
 
     def _load(self) -> None:
+        import cv2
+
         from agent.worker.choices import Preprocessing
         from agent.worker.classifier import Classifier, ClassifierSettings
         from agent.worker.labels import read_labels
         from agent.worker.runtime import find_runtime
 
         job = self._job
+        cv2.setNumThreads(
+            1
+        )  # more would compete with the camera for nothing on such small pictures
         settings = ClassifierSettings(
             job.num_threads,
             Preprocessing(**job.preprocessing),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.notify import keep_watchdog, notify
 from agent.worker.capture import Capture
-from agent.worker.choices import Preprocessing, SourceAddress
+from agent.worker.choices import SourceAddress
 from agent.worker.control import ControlServer
 from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
@@ -41,10 +41,7 @@ async def run_worker(
     one waited for. Raises WorkerError when the control socket can't be made.
     """
     layout = ReleaseLayout(state_dir, model_package, labels_package)
-    # The worker may be started before the agent has ever run.
-    state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-    control = ControlServer()
-    control.listen(settings.socket_path(state_dir), group=settings.group_may_control)
+    control = _listening(settings, state_dir)
     store = FrameStore()
     try:
         with _stopped_by_signals(stop or asyncio.Event()) as stopped:
@@ -53,6 +50,14 @@ async def run_worker(
     finally:
         await control.close()
         store.close()
+
+
+def _listening(settings: WorkerSettings, state_dir: Path) -> ControlServer:
+    # The worker may be started before the agent has ever run.
+    state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    control = ControlServer()
+    control.listen(settings.socket_path(state_dir), group=settings.group_may_control)
+    return control
 
 
 @contextmanager
@@ -79,7 +84,9 @@ async def _run(
     mailbox = Mailbox(store)
     capture = _make_capture(settings, store, mailbox)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
-    recovery = Recovery(serving, store, engines, tasks, control.publish)
+    recovery = Recovery(
+        serving, store, engines, tasks, control.publish, lambda: layout.linked("previous")
+    )
     swapper = Swapper(serving, recovery, store, engines, control.publish)
     methods = WorkerMethods(layout, serving, swapper, recovery, capture, store)
     await control.serve(methods.table())
@@ -109,7 +116,6 @@ async def _serve_current(layout: ReleaseLayout, swapper: Swapper, recovery: Reco
     if current is None:
         log.info("no release is active yet; waiting for the agent")
         return
-    recovery.previous = layout.linked("previous")
     try:
         await swapper.prepare(current)
         await swapper.commit(current.release)
@@ -144,12 +150,11 @@ def _make_capture(settings: WorkerSettings, store: FrameStore, mailbox: Mailbox)
 
 
 def _engine_settings(settings: WorkerSettings) -> EngineSettings:
-    preprocessing = Preprocessing(settings.resize, settings.colour_order, settings.pixel_range)
     return EngineSettings(
         settings.runtime,
         settings.num_threads,
         settings.top_k,
-        preprocessing,
+        settings.preprocessing,
         settings.load_seconds,
         settings.frame_seconds,
     )

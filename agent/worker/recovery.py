@@ -25,7 +25,7 @@ class Recovery:
     """Restarts the active release's engine with growing pauses.
 
     The first restart comes at once. After three failures with fewer than 100 frames classified in
-    between, the release that served before takes over again, if there was one.
+    between, the release the agent would go back to takes over, if there is one.
     """
 
     def __init__(
@@ -35,15 +35,16 @@ class Recovery:
         settings: EngineSettings,
         tasks: asyncio.TaskGroup,
         publish: Callable[[dict[str, Any]], None],
+        previous: Callable[[], ReleaseFiles | None],
     ) -> None:
-        self.previous: ReleaseFiles | None = None
-        """The release that served before the active one."""
+        """``previous`` tells the release the agent would go back to, at the time it is asked."""
         self.last_error: str | None = None
         self._serving = serving
         self._store = store
         self._settings = settings
         self._tasks = tasks
         self._publish = publish
+        self._previous = previous
         self._restarting: asyncio.Task[None] | None = None
         serving.engine_failed = self._engine_failed
 
@@ -85,7 +86,7 @@ class Recovery:
     async def _restart(self, tenure: Tenure) -> None:
         while True:
             await asyncio.sleep(_pause(tenure.failures))
-            if tenure.failures >= FAILURES_BEFORE_FALLBACK and await self._fall_back():
+            if tenure.failures >= FAILURES_BEFORE_FALLBACK and await self._fall_back(tenure):
                 return
             engine = await self._try_to_start(tenure)
             if engine:
@@ -106,19 +107,18 @@ class Recovery:
         self._report(tenure, reason, detail)
         return None
 
-    async def _fall_back(self) -> bool:
-        files, self.previous = self.previous, None
-        if files is None:
+    async def _fall_back(self, tenure: Tenure) -> bool:
+        files = self._previous()
+        if files is None or files.release == tenure.release:
             return False
         fallback = Tenure(files, None)
         fallback.engine = await self._try_to_start(fallback)
         if fallback.engine is None:
             return False
         fallback.proven.set_result(None)
-        before = self._serving.switch(fallback)
-        previous = before.release if before else None
-        log.warning("release %s keeps failing; %s serves again", previous, files.release)
-        self._publish({"event": "fell-back", "release": files.release, "previous": previous})
+        self._serving.switch(fallback)
+        log.warning("release %s keeps failing; %s serves again", tenure.release, files.release)
+        self._publish({"event": "fell-back", "release": files.release, "previous": tenure.release})
         return True
 
 

@@ -11,6 +11,7 @@ from agent.worker.choices import (
     ColourOrder,
     PictureOrder,
     PixelRange,
+    Preprocessing,
     ResizeMode,
     RuntimeName,
     SourceAddress,
@@ -93,6 +94,11 @@ class WorkerSettings(BaseModel):
         except SourceError as error:
             raise ValueError(str(error)) from error
         return source
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are prepared for the model."""
+        return Preprocessing(self.resize, self.colour_order, self.pixel_range)
 
     def socket_path(self, state_dir: Path) -> Path:
         """Where the control socket is."""

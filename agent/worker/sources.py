@@ -51,6 +51,8 @@ def make_source(
     address: SourceAddress, *, frames_per_second: float, order: PictureOrder, seed: int
 ) -> Source:
     """The source of that address, not opened yet."""
+    # OpenCV's own warnings would come with every attempt to reopen; our errors say what is wrong.
+    cv2.setLogLevel(0)
     if address.kind == "camera":
         return Camera(int(address.target), frames_per_second)
     if address.kind == "video":

@@ -189,8 +189,8 @@ class Swapper:
             # No frame came: nothing speaks against it; a later failure is for the recovery.
             tenure.proven.set_result(None)
         tenure.before = None
-        if before:
-            await self._retire(before, files)
+        if before and before.engine:
+            await before.engine.close()
         previous = before.release if before else None
         gap = round(tenure.gap_ms, 2) if tenure.gap_ms is not None else None
         log.info("release %s serves (before: %s, gap %s ms)", files.release, previous, gap)
@@ -198,12 +198,6 @@ class Swapper:
             {"event": "switched", "release": files.release, "previous": previous, "gap_ms": gap}
         )
         return {"release": files.release, "gap_ms": gap, "already": False}
-
-    async def _retire(self, before: Tenure, successor: ReleaseFiles) -> None:
-        if before.release != successor.release:
-            self._recovery.previous = before.files
-        if before.engine:
-            await before.engine.close()
 
     async def _drop(self) -> None:
         candidate, self._candidate = self._candidate, None

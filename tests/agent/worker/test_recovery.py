@@ -65,6 +65,7 @@ async def test_frames_go_on_being_counted_while_no_engine_is_there(tmp_path: Pat
 async def test_a_release_that_keeps_failing_gives_way_to_the_one_before(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
         await worker.serve("a")
+        (tmp_path / "previous").symlink_to("releases/a")
         await worker.serve("b")
         old = await _signal_engine(worker, signal.SIGKILL)
         # Nothing can be loaded any more: every restart fails.
@@ -133,12 +134,11 @@ async def test_a_current_link_that_leads_nowhere_is_reported(tmp_path: Path) -> 
         assert "gone" in status["last_error"]
 
 
-async def test_the_release_before_is_known_after_a_restart(tmp_path: Path) -> None:
-    (tmp_path / "previous").symlink_to(write_release(tmp_path, "a", TinyModel()))
-    (tmp_path / "current").symlink_to(write_release(tmp_path, "b", TinyModel()))
+async def test_a_release_the_agent_left_for_good_does_not_come_back(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
-        await worker.classified(1)
-        (tmp_path / "releases" / "b" / "ai-model.tflite").write_bytes(b"rotten")
+        await worker.serve("rejected")
+        await worker.serve("a")
+        (tmp_path / "releases" / "a" / "ai-model.tflite").write_bytes(b"rotten")
         await _signal_engine(worker, signal.SIGKILL)
-        event = await worker.client.event("fell-back")
-        assert event["release"] == "a"
+        status = await worker.client.until(lambda now: now["errors"] >= 4)
+        assert (status["state"], status["release"]) == ("recovering", "a")
