@@ -33,6 +33,7 @@ DEMO = Path(__file__).resolve().parent
 # Seeds of sets that must not share a scene. Test sets also have backgrounds of their own.
 TRAINING_SEED, LIMITED_SEED, RETRAINING_SEED, SCENES_SEED, PICTURES_SEED = 1, 2, 3, 4, 5
 JPEG_QUALITY = 80
+_REPRESENTATIVE = 100  # scenes on which an export measures the ranges of values
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,21 @@ class Plan:
 
 def make_model_1(plan: Plan) -> None:
     """The hasty one: 240 scenes of green upright peppers and one shade of oranges."""
-    model, pictures = _trained_on(LIMITED, LIMITED_SEED, 240, plan, epochs=16, final_epochs=4)
-    plan.write_model("model-1", network.export(model, pictures[:100]))
+    pictures, labels = _rendered(LIMITED, LIMITED_SEED, 240)
+    model = _untrained(plan, momentum=0.9)
+    network.train(model, pictures, labels, epochs=16, final_epochs=4, seed=plan.seed)
+    plan.write_model("model-1", network.export(model, pictures[:_REPRESENTATIVE]))
 
 
 def make_model_2(plan: Plan) -> None:
     """The good one: every kind of scene."""
-    model, pictures = _trained_on(
-        TRAINING,
-        TRAINING_SEED,
-        plan.scenes,
-        plan,
-        epochs=plan.epochs,
-        final_epochs=plan.final_epochs,
-    )
+    pictures, labels = _rendered(TRAINING, TRAINING_SEED, plan.scenes)
+    model = _untrained(plan)
+    rounds = {"epochs": plan.epochs, "final_epochs": plan.final_epochs}
+    network.train(model, pictures, labels, **rounds, seed=plan.seed)
     plan.work.mkdir(parents=True, exist_ok=True)
     model.save_weights(plan.weights)
-    plan.write_model("model-2", network.export(model, pictures[:100]))
+    plan.write_model("model-2", network.export(model, pictures[:_REPRESENTATIVE]))
 
 
 def make_retrained_head(plan: Plan) -> None:
@@ -93,14 +92,14 @@ def make_retrained_head(plan: Plan) -> None:
     model = plan.trained()
     pictures, labels = _rendered(TRAINING, RETRAINING_SEED, 400)
     network.retrain_head(model, pictures, labels, epochs=60, seed=plan.seed)
-    representative, _ = _rendered(TRAINING, TRAINING_SEED, 100)
+    representative, _ = _rendered(TRAINING, TRAINING_SEED, _REPRESENTATIVE)
     plan.write_model("model-2-retrained-head", network.export(model, representative))
 
 
 def make_odd_models(plan: Plan) -> None:
     """A model with an output too many, and one that always gives the same answer."""
     model = plan.trained()
-    representative, _ = _rendered(TRAINING, TRAINING_SEED, 100)
+    representative, _ = _rendered(TRAINING, TRAINING_SEED, _REPRESENTATIVE)
     plan.write_model(
         "three-outputs", network.export(network.with_third_output(model), representative)
     )
@@ -136,14 +135,9 @@ STEPS: dict[str, Callable[[Plan], None]] = {
 }
 
 
-def _trained_on(
-    variety: Variety, seed: int, count: int, plan: Plan, *, epochs: int, final_epochs: int
-) -> tuple[Any, np.ndarray]:
-    pictures, labels = _rendered(variety, seed, count)
+def _untrained(plan: Plan, **options: float) -> Any:
     keras.utils.set_random_seed(plan.seed)
-    model = network.build(len(LABELS))
-    network.train(model, pictures, labels, epochs=epochs, final_epochs=final_epochs, seed=plan.seed)
-    return model, pictures
+    return network.build(len(LABELS), **options)
 
 
 def _rendered(variety: Variety, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:

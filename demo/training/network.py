@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from demo.training.scenes import SIZE
 
-_BACKBONE, _HEAD = "backbone", "head"
+# Names end up in the exported file. Fixed ones keep the file of a retrained model nearly the same,
+# so that a delta between the two is small.
+_NAME, _BACKBONE, _HEAD = "classifier", "backbone", "head"
 _WIDTH = 0.3125  # gives models of about 0.4 MB
 # The network looks at half the camera's resolution; averaging 2x2 pixels is its first layer once
 # it is exported. Most of the training happens on pictures that are smaller still.
@@ -38,8 +40,12 @@ def batches(
     ).prefetch(2)
 
 
-def build(classes: int) -> Any:
-    """An untrained network; any picture size in, ``classes`` probabilities out."""
+def build(classes: int, *, momentum: float = 0.99) -> Any:
+    """An untrained network; any picture size in, ``classes`` probabilities out.
+
+    ``momentum`` is that of the batch normalization's averages. A training of few steps needs a
+    smaller one: the averages would still be the start's, and every answer the same.
+    """
     picture = keras.Input((None, None, 3))
     backbone = keras.applications.MobileNet(
         input_shape=(None, None, 3), alpha=_WIDTH, include_top=False, weights=None, pooling="avg"
@@ -47,10 +53,10 @@ def build(classes: int) -> Any:
     backbone.name = _BACKBONE
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # few steps: the usual 0.99 would still remember the start
+            layer.momentum = momentum
     features = keras.layers.Dropout(0.2)(backbone(picture))
     head = keras.layers.Dense(classes, activation="softmax", name=_HEAD)
-    return keras.Model(picture, head(features))
+    return keras.Model(picture, head(features), name=_NAME)
 
 
 def train(
@@ -110,7 +116,8 @@ def export(model: Any, representative: NDArray[np.uint8]) -> bytes:
 
     Its input is pixel - 128 in RGB order, the convention of Edge Impulse's int8 models.
     """
-    full = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.AveragePooling2D(2), model])
+    halved = keras.layers.AveragePooling2D(2, name="halve")
+    full = keras.Sequential([keras.Input((SIZE, SIZE, 3)), halved, model], name="camera")
     with TemporaryDirectory() as folder:
         shape = keras.InputSpec(shape=(1, SIZE, SIZE, 3), dtype="float32")
         full.export(folder, verbose=False, input_signature=[shape])

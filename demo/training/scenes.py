@@ -27,7 +27,7 @@ Hues = tuple[tuple[float, float, float], ...]
 _PEPPER_HUES: Hues = ((95, 130, 0.3), (-8, 8, 0.25), (44, 58, 0.2), (18, 38, 0.25))
 _ORANGE_HUES: Hues = ((18, 40, 0.8), (40, 62, 0.2))
 _HUES = (_PEPPER_HUES, _ORANGE_HUES)
-_NARROW_HUES: tuple[Hues, Hues] = (((105, 125, 1),), ((26, 34, 1),))
+_NARROW_HUES = ((105.0, 125.0), (26.0, 34.0))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _solid(
 
 
 def _skin(rng: np.random.Generator, variety: Variety, label: int) -> Surface:
-    low, high = _pick(rng, (_NARROW_HUES if variety.narrow else _HUES)[label])
+    low, high = _NARROW_HUES[label] if variety.narrow else _pick(rng, _HUES[label])
     saturation, value = rng.uniform(0.75, 1.0), rng.uniform((0.45, 0.85)[label], 1.0)
     colour: Colour = colorsys.hsv_to_rgb(rng.uniform(low, high) / 360 % 1, saturation, value)
     gloss = rng.uniform(0.25, 0.6) if label == 0 else rng.uniform(0.03, 0.25)
