@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlite_utils import Database
 
 from agent.blocks import BlockSet
@@ -10,10 +12,14 @@ from agent.schema import journal_errors, utc_now
 
 
 class JournalCheckpoints:
-    """Implements :class:`agent.partial.Checkpoints`, one row per partial file."""
+    """Implements :class:`agent.partial.Checkpoints`, one row per partial file.
+
+    ``on_save`` is called within the transaction of every checkpoint.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.on_save: Callable[[], None] = _nothing_more
 
     def load(self, sha256: str) -> Checkpoint | None:
         """The last checkpoint of this artifact, or None."""
@@ -34,7 +40,8 @@ class JournalCheckpoints:
 
     def save(self, sha256: str, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of this artifact. Raises Postponed."""
-        with journal_errors():
+        with journal_errors(), self._db.atomic():
+            self.on_save()
             self._db.table("checkpoints").upsert(
                 {
                     "sha256": sha256,
@@ -51,3 +58,7 @@ class JournalCheckpoints:
         """Remove the checkpoint of this artifact, if there is one. Raises Postponed."""
         with journal_errors():
             self._db.execute("DELETE FROM checkpoints WHERE sha256 = ?", [sha256])
+
+
+def _nothing_more() -> None:
+    """Nobody counts."""

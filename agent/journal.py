@@ -179,7 +179,9 @@ class SqliteJournal:
     def note_fact(self, name: str, value: str) -> None:
         """Remember something for ``edgeferry status``; written only when it changes."""
         if self.fact(name) != value:
-            self._db.table("facts").upsert({"name": name, "value": value, "at": utc_now()}, pk="name")
+            self._db.table("facts").upsert(
+                {"name": name, "value": value, "at": utc_now()}, pk="name"
+            )
 
 
 def _first(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:

@@ -20,8 +20,6 @@ from protocol.session import DeviceSession, Traffic
 
 TELL_SECONDS = 2.0
 """Least time between two tellings of a download's progress."""
-COUNT_BYTES = 64 * 1024
-"""Bytes over the air between two notes of them; a power cut loses at most that much of the sum."""
 TRAFFIC_SECONDS = 60.0
 """How often traffic totals are written down; a power cut loses at most that much of them."""
 
@@ -45,6 +43,8 @@ class ProgressKeeper:
         self._counted = 0
         self._told_at = 0.0
         self._note_connection(False, None)
+        # With every checkpoint, so that bytes and progress agree after a power cut too.
+        journal.checkpoints.on_save = self._count_bytes
 
     def count(self, downloads: CountsBytes) -> None:
         """Take the bytes of an update from here."""
@@ -57,8 +57,6 @@ class ProgressKeeper:
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""
         now = time.monotonic()
-        if self._uncounted() >= COUNT_BYTES:
-            self.count_bytes()
         if done < total and now - self._told_at < TELL_SECONDS:
             return
         self._told_at = now
@@ -67,18 +65,14 @@ class ProgressKeeper:
         body = json.dumps({"bytes_done": done, "bytes_total": total})
         message = Message(Kind.STATE, f"{STATE_PATH}/progress", body)
         self._journal.outbox.put(message, utc_now())
-        self.count_bytes()
 
-    def count_bytes(self) -> None:
+    def _count_bytes(self) -> None:
         """Add what came over the air since the last call to the update under way."""
         update_id = self._journal.current_update_id()
-        fresh = self._uncounted()
+        fresh = self._downloads.downloaded_bytes - self._counted if self._downloads else 0
         if update_id is not None and fresh:
             self._journal.add_fetched(update_id, fresh)
-        self._counted += fresh
-
-    def _uncounted(self) -> int:
-        return self._downloads.downloaded_bytes - self._counted if self._downloads else 0
+            self._counted += fresh
 
     async def run(self) -> None:
         """Write the totals down now and then."""
@@ -88,7 +82,7 @@ class ProgressKeeper:
 
     def close(self) -> None:
         """Write down what is known at the end."""
-        self.count_bytes()
+        self._count_bytes()
         self._note_traffic()
         self._note_connection(False, None)
 

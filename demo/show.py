@@ -17,11 +17,11 @@ from demo.journey import as_json as to_json
 from demo.stage import CloudProcess, Device, StageError
 from provisioning.pki import KeyPair
 
+Lines = list[tuple[Step, Measured]]
+
 DATA = Path(__file__).parent
 DEVICE_NAME = "demo-camera"
 FRAMES_PER_SECOND = 20
-# A model that no earlier step has left on the device: the bytes behind a flatbuffer are ignored.
-PADDING = b"\0" * 16
 
 
 def play(folder: Path | None, *, keep: bool, as_json: bool) -> bool:
@@ -33,18 +33,19 @@ def play(folder: Path | None, *, keep: bool, as_json: bool) -> bool:
         lines = _play_all(work, console, stack, keep=keep)
     if as_json:
         print(to_json(lines))
-    return all(line.held for line in lines)
+    return all(line.held for _, line in lines)
 
 
-def _play_all(work: Path, console: Console, stack: ExitStack, *, keep: bool) -> list[Measured]:
-    files = gather(work)
+def _play_all(work: Path, console: Console, stack: ExitStack, *, keep: bool) -> Lines:
+    files = gather()
     with console.status("starting the local cloud, agent and worker"):
         cloud, fleet, device = set_the_stage(work, files, stack)
     console.print(f"local cloud at {cloud.address.http}, its rate limit lifted; one camera, 20 fps")
-    lines = []
+    lines: Lines = []
     for step in Journey(fleet, device, files).steps():
-        lines.append(_play_one(step, console))
-        if not lines[-1].held:
+        line = _play_one(step, console)
+        lines.append((step, line))
+        if not line.held:
             console.print(device.log_tail(), markup=False)
             break
     console.print(table(lines))
@@ -59,23 +60,21 @@ def _play_one(step: Step, console: Console) -> Measured:
         try:
             line = step.play()
         except (StepFailed, StageError) as failure:
-            line = Measured(step.title, held=False, note=str(failure).splitlines()[0])
+            line = Measured(held=False, note=str(failure).splitlines()[0])
     mark = "[green]held[/]  " if line.held else "[red]failed[/]"
-    console.print(f"{mark} {step.title}  ({time.monotonic() - started:.1f} s)")
+    note = f", {line.note}" if line.note else ""
+    console.print(f"{mark} {step.title} ({time.monotonic() - started:.1f} s{note})")
     return line
 
 
-def gather(work: Path) -> Files:
-    """The demo's models and pictures, and one more model made from model 2."""
+def gather() -> Files:
+    """The demo's models and pictures."""
     models = DATA / "models"
-    another = work / "another.tflite"
-    work.mkdir(parents=True, exist_ok=True)
-    another.write_bytes((models / "model-2.tflite").read_bytes() + PADDING)
     return Files(
         model_1=models / "model-1.tflite",
         model_2=models / "model-2.tflite",
         three_outputs=models / "three-outputs.tflite",
-        another_model=another,
+        another_model=models / "model-2-retrained-head.tflite",
         labels=models / "labels.txt",
         pictures=DATA / "pictures",
     )
@@ -116,25 +115,23 @@ def configuration(
     }
 
 
-def table(lines: list[Measured]) -> Table:
-    """The measured steps."""
-    shown = Table(title="what was measured")
-    for column in ("step", "bytes over the air", "deploy to first picture", "accuracy"):
-        shown.add_column(column)
-    shown.add_column("pictures captured / classified / dropped")
-    shown.add_column("note")
-    for line in lines:
-        shown.add_row(*_cells(line))
+def table(lines: Lines) -> Table:
+    """The measured steps; narrow enough for 80 columns."""
+    shown = Table(caption="pictures: captured / classified / dropped since the worker started")
+    shown.add_column("step")
+    columns = ("bytes over\nthe air", "deploy to first\npicture by it", "accuracy", "pictures")
+    for column in columns:
+        shown.add_column(column, justify="right", no_wrap=True)
+    for step, line in lines:
+        shown.add_row(step.title, *_cells(line))
     return shown
 
 
 def _cells(line: Measured) -> Iterator[str]:
-    yield line.step
     yield "-" if line.received_bytes is None else f"{line.received_bytes:,}"
     yield "-" if line.switch_seconds is None else f"{line.switch_seconds:.1f} s"
     yield "-" if line.accuracy is None else f"{line.accuracy:.0%}"
-    yield f"{line.captured:,} / {line.classified:,} / {line.dropped:,}"
-    yield line.note
+    yield f"{line.captured} / {line.classified} / {line.dropped}"
 
 
 def _stay(cloud: CloudProcess, device: Device, console: Console) -> None:

@@ -51,6 +51,7 @@ class Process:
 
     def __init__(self, arguments: tuple[str, ...], log: Path, env: Mapping[str, str]) -> None:
         self._log = log
+        self._ended_by_us = False
         with log.open("ab") as stderr:
             self._child = subprocess.Popen(
                 (*EDGEFERRY, *arguments),
@@ -70,6 +71,11 @@ class Process:
         """Whether it still runs."""
         return self._child.poll() is None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without having been asked to."""
+        return not self.running and not self._ended_by_us
+
     def first_line(self) -> str:
         """The first line on standard output; empty when the process ended without one."""
         assert self._child.stdout is not None
@@ -77,11 +83,13 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""
+        self._ended_by_us = True
         self._child.kill()
         self._child.wait()
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
+        self._ended_by_us = True
         self._child.send_signal(signal.SIGTERM)
         return self._child.wait(30)
 
@@ -196,7 +204,7 @@ class Device:
 
         def ask() -> Document | None:
             for name, process in self._processes.items():
-                if not process.running:
+                if process.failed:
                     raise StageError(f"edgeferry {name} ended\n{process.log_tail()}")
             status = self.inspect(Inspector.status)
             return status if status and holds(status) else None

@@ -143,7 +143,7 @@ def test_a_damaged_journal_is_put_aside_and_begun_anew(path: Path) -> None:
 
 def test_a_journal_of_a_newer_agent_is_refused_untouched(path: Path) -> None:
     journal = SqliteJournal(path, silent)
-    journal._db["_sqlite_migrations"].insert(
+    journal._db.table("_sqlite_migrations").insert(
         {"migration_set": "edgeferry", "name": "from_the_future", "applied_at": "later"}
     )
     journal.close()

@@ -298,7 +298,7 @@ async def test_a_state_that_never_ends_meets_its_deadline(device: Device) -> Non
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
-    device.world.verify = hang  # type: ignore[method-assign]
+    device.world.verify = hang  # type: ignore[assignment, method-assign]
     await device.deliver("1")
     assert device.journal.rejected == {release("1").id: "deadline"}
 
@@ -322,7 +322,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_machine_until_it_can(
             raise failures.pop()
         commit(step)
 
-    device.journal.commit = full_disk  # type: ignore[method-assign]
+    device.journal.commit = full_disk  # type: ignore[assignment, method-assign]
     await device.deliver("1")
     assert device.journal.path == GOOD_PATH
     assert not failures

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 
 class Relay(asyncio.DatagramProtocol):
     """Passes datagrams on, each lost with probability ``loss``; the seed makes runs alike.
 
-    ``cut`` loses everything in both directions while it is true.
+    ``cut`` loses everything in both directions while it is true; ``bytes_back`` counts what
+    reached the clients.
     """
 
     def __init__(self, target: tuple[str, int], loss: float, seed: int) -> None:
         self.cut = False
         self.lost = 0
+        self.bytes_back = 0
         self._target = target
         self._loss = loss
         self._dice = random.Random(seed)
@@ -51,6 +54,7 @@ class Relay(asyncio.DatagramProtocol):
 
     def send_back(self, data: bytes, client: tuple[str, int]) -> None:
         if not self.loses():
+            self.bytes_back += len(data)
             self._transport.sendto(data, client)
 
     def close(self) -> None:
@@ -91,13 +95,37 @@ class _Way(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def relay_to(
-    target: tuple[str, int], *, loss: float = 0.0, seed: int = 1
+    target: tuple[str, int], *, loss: float = 0.0, seed: int = 1, host: str = "127.0.0.1"
 ) -> AsyncIterator[Relay]:
     loop = asyncio.get_running_loop()
     _, relay = await loop.create_datagram_endpoint(
-        lambda: Relay(target, loss, seed), local_addr=("127.0.0.1", 0)
+        lambda: Relay(target, loss, seed), local_addr=(host, 0)
     )
     try:
         yield relay
     finally:
         relay.close()
+
+
+@contextmanager
+def relay_in_background(target: tuple[str, int], *, host: str = "127.0.0.1") -> Iterator[Relay]:
+    """The same for tests without an event loop of their own."""
+    started, stop = threading.Event(), asyncio.Event()
+    found: list[Relay] = []
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with relay_to(target, host=host) as relay:
+            found.append(relay)
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

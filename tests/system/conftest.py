@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,10 @@ class Bench:
 
     def configure(self, **golioth: object) -> None:
         """Write the device's configuration, with these keys of the golioth table."""
-        worker = {"source": "synthetic:", "frames_per_second": 50}
-        tables = {
+        worker: dict[str, object] = {"source": "synthetic:", "frames_per_second": 50}
+        tables: dict[str, dict[str, object]] = {
             "golioth": {"uri": self.cloud.address.coap, "requests_per_second": 0, **golioth},
+            "download": {"checkpoint_seconds": 60},
             "worker": {"num_threads": 1, **worker},
             "update": {"window_frames": 5, "first_retry_seconds": 0.5, "longest_retry_seconds": 2},
         }
@@ -107,7 +109,7 @@ def bench(cloud: CloudProcess, tmp_path: Path, request: pytest.FixtureRequest) -
 
 def make_bench(cloud: CloudProcess, folder: Path, name: str) -> Iterator[Bench]:
     """A bench on that cloud, tidied up afterwards."""
-    plain = "".join(c if c.isalnum() else "-" for c in name.removeprefix("test_"))[:48].strip("-")
+    plain = f"device-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     fleet = Fleet(cloud.address, cohort=plain)
     bench = Bench(fleet, Device(folder / "device"), cloud, folder)
     bench.use_psk(plain)

@@ -1,0 +1,118 @@
+"""Wrong credentials of every kind: a clear error, the model serves on, the agent keeps trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.stage import CloudProcess
+from provisioning.pki import KeyPair, create_ca, issue_device
+from tests.support.relay import relay_in_background
+from tests.system.conftest import PATIENCE, Bench
+
+pytestmark = pytest.mark.system
+
+GIVE_UP_SOON = {"handshake_seconds": 2}
+
+
+def wrong_psk(bench: Bench) -> dict[str, object]:
+    enrolled = bench.fleet.enrol(f"{bench.folder.name}-psk")
+    return {"psk_id": enrolled.identity, "psk": "something else"}
+
+
+def unknown_identity(_bench: Bench) -> dict[str, object]:
+    return {"psk_id": "nobody@demo", "psk": "whatever"}
+
+
+def foreign_certificate(bench: Bench) -> dict[str, object]:
+    return certificate(bench, bench.folder / "foreign", trusted=False)
+
+
+def unknown_server(bench: Bench) -> dict[str, object]:
+    found = certificate(bench, bench.folder / "own", trusted=True)
+    other = KeyPair.in_folder(bench.folder / "other", "ca")
+    create_ca(other, "somebody else's CA")
+    return {**found, "server_ca": str(other.certificate)}
+
+
+def certificate(bench: Bench, folder: Path, *, trusted: bool) -> dict[str, object]:
+    ca, device = KeyPair.in_folder(folder, "ca"), KeyPair.in_folder(folder, "client")
+    create_ca(ca, "test CA")
+    issue_device(ca, device, bench.cloud.address.project, folder.name)
+    if trusted:
+        bench.fleet.management.upload_ca(ca.certificate.read_bytes())
+    return {
+        "certificate": str(device.certificate),
+        "private_key": str(device.key),
+        "server_ca": str(bench.cloud.address.server_ca),
+    }
+
+
+def served_then_reconfigured(bench: Bench, **golioth: object) -> None:
+    """A device whose model serves, restarted with other credentials."""
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.deploy("1")
+    bench.await_served("1")
+    bench.device.agent.stop()
+    bench.configure(**golioth, **GIVE_UP_SOON)
+    bench.device.start("run")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (wrong_psk, "PSK-ID/PSK wrong"),
+        (unknown_identity, "identity"),
+        (foreign_certificate, "certificate"),
+        (unknown_server, "CA"),
+    ],
+)
+def test_wrong_credentials_are_explained_while_the_model_serves_on(
+    bench: Bench, wrong: Callable[[Bench], dict[str, object]], said: str
+) -> None:
+    served_then_reconfigured(bench, **wrong(bench))
+    first = bench.device.await_status(
+        "the error is known", lambda s: s["link_error"] and said in s["link_error"], PATIENCE
+    )
+    assert not first["connected"]
+    assert first["running"]
+    later = bench.device.await_status(
+        "it serves on",
+        lambda s: s["worker"]["classified"] > first["worker"]["classified"] + 20,
+        PATIENCE,
+    )
+    assert later["worker"]["state"] == "serving"
+    log = bench.device.agent.log_tail(100_000)
+    assert log.count("WARNING protocol.session") <= 2, "one line per outage, not per try"
+
+
+def test_a_wrong_host_name_is_named(bench: Bench) -> None:
+    found = certificate(bench, bench.folder / "own", trusted=True)
+    port = int(bench.cloud.address.coap.rpartition(":")[2])
+    with relay_in_background(("127.0.0.1", port), host="127.0.0.2") as relay:
+        served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{relay.address[1]}")
+        status = bench.device.await_status(
+            "the error is known", lambda s: "host name" in (s["link_error"] or ""), PATIENCE
+        )
+    assert status["worker"]["state"] == "serving"
+
+
+def test_an_agent_without_a_cloud_keeps_trying_until_it_is_there(
+    bench: Bench, tmp_path: Path
+) -> None:
+    cloud = CloudProcess(tmp_path / "own-cloud", rate_limit=0)
+    cloud.start()
+    bench.configure(psk_id="late@demo", psk="secret", uri=cloud.address.coap, **GIVE_UP_SOON)
+    cloud.process.kill()
+    bench.device.start("run")
+    bench.device.await_status("no link", lambda s: s["link_error"], PATIENCE)
+    cloud.start()
+    try:
+        bench.device.await_status(
+            "the cloud is heard", lambda s: "identity" in (s["link_error"] or ""), PATIENCE
+        )
+    finally:
+        cloud.process.stop()
