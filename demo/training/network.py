@@ -23,23 +23,6 @@ _WIDTH = 0.3125  # gives models of about 0.4 MB
 _SIZE, _FIRST_SIZE = SIZE // 2, 96
 
 
-def batches(
-    pictures: NDArray[np.uint8], labels: NDArray[np.int64], *, epochs: int, seed: int
-) -> Any:
-    """Shuffled, half of them mirrored: float32 RGB 0 to 1 of shape [n, size, size, 3], and labels.
-
-    The shapes are fixed: TensorFlow trains this network two to three times slower otherwise.
-    """
-    size = _batch_size(labels)
-    shapes = (
-        tf.TensorSpec((size, *pictures.shape[1:]), tf.float32),
-        tf.TensorSpec((size,), tf.int64),
-    )
-    return tf.data.Dataset.from_generator(
-        lambda: _batches(pictures, labels, size, epochs, seed), output_signature=shapes
-    ).prefetch(2)
-
-
 def build(classes: int, *, momentum: float = 0.99) -> Any:
     """An untrained network; any picture size in, ``classes`` probabilities out.
 
@@ -154,8 +137,21 @@ def _fit(
         metrics=["accuracy"],
         jit_compile=False,
     )
-    data = batches(pictures, labels, epochs=epochs, seed=seed)
-    model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=2)
+    model.fit(
+        _dataset(pictures, labels, epochs, seed), epochs=epochs, steps_per_epoch=steps, verbose=2
+    )
+
+
+def _dataset(pictures: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> Any:
+    """The batches of all epochs. Their shapes are fixed: TensorFlow then plans the network once."""
+    size = _batch_size(labels)
+    shapes = (
+        tf.TensorSpec((size, *pictures.shape[1:]), tf.float32),
+        tf.TensorSpec((size,), tf.int64),
+    )
+    return tf.data.Dataset.from_generator(
+        lambda: _batches(pictures, labels, size, epochs, seed), output_signature=shapes
+    ).prefetch(2)
 
 
 def _batch_size(labels: NDArray[np.int64]) -> int:
@@ -165,6 +161,7 @@ def _batch_size(labels: NDArray[np.int64]) -> int:
 def _batches(
     pictures: NDArray[np.uint8], labels: NDArray[np.int64], size: int, epochs: int, seed: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Shuffled, half of them mirrored: float32 RGB, 0 to 1, and the labels."""
     rng = np.random.default_rng(seed)
     for _ in range(epochs):
         order = rng.permutation(len(labels))
