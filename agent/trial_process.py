@@ -78,7 +78,7 @@ def _confine(job: TrialJob) -> bool:
     child.leave_no_core()
     os.nice(child.LOW_PRIORITY)
     # Before any library starts a thread: a process with threads can't get a user namespace.
-    network = not _without_network()
+    network = not take_network_away()
     # At the first limit comes SIGXCPU, which tells it from a kill by the kernel for want of memory.
     resource.setrlimit(resource.RLIMIT_CPU, (job.cpu_seconds, job.cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
@@ -87,7 +87,8 @@ def _confine(job: TrialJob) -> bool:
     return network
 
 
-def _without_network() -> bool:
+def take_network_away() -> bool:
+    """Returns whether that worked; not every system lets every user do it."""
     libc = ctypes.CDLL(None, use_errno=True)
     for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET):
         if libc.unshare(flags) == 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -193,6 +195,28 @@ async def test_the_child_gets_no_credentials_from_the_environment(
     await try_model(*put(TinyModel()), LIMITS)
     assert seen
     assert "GOLIOTH_PSK" not in seen[0]
+
+
+REACH = """
+import socket, sys
+from agent.trial_process import take_network_away
+print(take_network_away(), flush=True)
+socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+"""
+
+
+async def test_a_process_without_network_reaches_not_even_this_machine() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", REACH, str(port)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+    if output.strip() != b"True":
+        pytest.skip("this system lets nobody give the network up")
+    assert process.returncode != 0
 
 
 def _mutated(model: bytes, number: int) -> bytes:

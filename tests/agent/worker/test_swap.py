@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from agent.worker.choices import RuntimeName
+from agent.worker.errors import RuntimeUnavailable
+from agent.worker.runtime import find_runtime
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_client import Refused, write_release
 from tests.support.worker_harness import assert_balanced, running_worker
@@ -18,6 +21,11 @@ from tests.support.worker_harness import assert_balanced, running_worker
 def processes_of(parent: int) -> set[int]:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return {int(child) for child in children}
+
+
+def priorities_of(pid: int) -> set[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads}
 
 
 async def test_without_a_release_the_worker_waits(tmp_path: Path) -> None:
@@ -38,6 +46,37 @@ async def test_a_release_serves_once_committed(tmp_path: Path) -> None:
         assert (status["state"], status["release"]) == ("serving", "a")
         assert status["releases"]["a"]["first_classified_at"].endswith("Z")
         assert_balanced(status)
+
+
+@pytest.mark.parametrize("runtime", [name for name in get_args(RuntimeName) if name != "auto"])
+async def test_a_release_serves_on_every_runtime(tmp_path: Path, runtime: RuntimeName) -> None:
+    try:
+        find_runtime(runtime)
+    except RuntimeUnavailable as error:
+        pytest.skip(str(error))
+    async with running_worker(tmp_path, runtime=runtime) as worker:
+        await worker.serve("a")
+        status = await worker.classified(3)
+        assert status["engine"]["runtime"] == runtime
+        assert status["errors"] == 0
+
+
+async def test_an_unreadable_file_is_no_fault_of_the_release(tmp_path: Path) -> None:
+    async with running_worker(tmp_path) as worker:
+        folder = write_release(tmp_path, "a", TinyModel())
+        (folder / "labels.txt").unlink()
+        with pytest.raises(Refused) as caught:
+            await worker.client.call("prepare", release="a", folder=str(folder))
+        assert caught.value.reason == "unavailable"
+        assert "labels.txt" in caught.value.detail
+
+
+async def test_threads_of_the_runtime_serve_at_the_workers_priority(tmp_path: Path) -> None:
+    async with running_worker(tmp_path, num_threads=2) as worker:
+        await worker.serve("a", TinyModel(side=320, layers=3))
+        await worker.classified(2)
+        pid = (await worker.client.call("status"))["engine"]["pid"]
+        assert priorities_of(pid) == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
 async def test_no_frame_is_lost_between_the_last_of_the_old_and_the_first_of_the_new(
