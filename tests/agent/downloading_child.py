@@ -9,44 +9,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.checkpoints import JournalCheckpoints
 from agent.download import Downloader, DownloadSettings
-from agent.partial import Checkpoint
+from agent.schema import open_journal
 from agent.store import ReleaseStore
 from states.model import Package
 
 
 def artifact(length: int) -> bytes:
     return random.Random(length).randbytes(length)
-
-
-class SqliteCheckpoints:
-    """As durable as the journal's."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS notes"
-            " (sha256 PRIMARY KEY, total_size, block_size, finished, etag)"
-        )
-
-    def load(self, sha256: str) -> Checkpoint | None:
-        row = self._db.execute("SELECT * FROM notes WHERE sha256 = ?", [sha256]).fetchone()
-        return Checkpoint(*row[1:]) if row else None
-
-    def save(self, sha256: str, checkpoint: Checkpoint) -> None:
-        c = checkpoint
-        row = [sha256, c.total_size, c.block_size, c.finished, c.etag]
-        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?)", row)
-
-    def forget(self, sha256: str) -> None:
-        self._db.execute("DELETE FROM notes WHERE sha256 = ?", [sha256])
 
 
 @dataclass(frozen=True)
@@ -83,7 +58,7 @@ def main(state_dir: Path, length: int, in_flight: int) -> None:
     )
     store.prepare()
     package = Package("ai-model", "1", hashlib.sha256(content).hexdigest(), length, "/model")
-    checkpoints = SqliteCheckpoints(state_dir / "checkpoints.db")
+    checkpoints = JournalCheckpoints(open_journal(state_dir / "state.db"))
     settings = DownloadSettings(in_flight=in_flight)
     downloader = Downloader(store, checkpoints, SlowSource(content), settings)
     asyncio.run(downloader.fetch((package,), lambda _done, _total: None))

@@ -118,12 +118,13 @@ class Killed(BaseException):
 
 
 class Steps(list[Callable[[Disk], None]]):
-    """What was done so far; the process dies when there are ``limit`` of them."""
+    """What was done so far; after ``kill_after`` renames the process is dead."""
 
-    limit: int | None = None
+    renames = 0
+    kill_after: int | None = None
 
     def append(self, step: Callable[[Disk], None]) -> None:
-        if self.limit is not None and len(self) >= self.limit:
+        if self.renames == self.kill_after:
             raise Killed
         super().append(step)
 
@@ -134,7 +135,6 @@ class Recorder(Unsynced):
     def __init__(self, root: Path, steps: Steps) -> None:
         self._root = root
         self.steps = steps
-        self.renames: list[int] = []
 
     def _parts(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self._root).parts
@@ -172,8 +172,8 @@ class Recorder(Unsynced):
             disk.rename((goal, new, disk.at(*from_folder, old)), (origin, old, None))
 
         self.steps.append(step)
-        self.renames.append(len(self.steps))
         super().rename(source, target)
+        self.steps.renames += 1
 
     def write_at(self, file: OpenFile, offset: int, data: bytes) -> None:
         parts, written = self._parts(file.path), bytes(data)
