@@ -33,7 +33,7 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadscope $(ARGS)
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine
 	$(BIN)/python -m states.diagram > docs/state-machine.md

@@ -31,14 +31,21 @@ class SignalWorker:
         self._seen_alive = 0
 
     async def prepare(self, _release_id: str) -> None:
-        """Check that the script runs; it can't load anything beside what it serves."""
-        self._signal(0)
+        """Do nothing: a script can't load anything beside what it serves."""
 
     async def commit(self, release_id: str) -> None:
-        """Tell the script to reload; ``models`` shows the new release already."""
-        self._signal(signal.SIGUSR1)
+        """Tell the script to reload; ``models`` shows the new release already.
+
+        A script that does not run yet may be waiting for its first model, so that is no failure
+        here: it reads the files when it starts, and the commit window waits for that.
+        """
         self._seen_alive = 0
-        logger.info("signalled the inference script to load release %s", release_id)
+        try:
+            self._signal(signal.SIGUSR1)
+        except Postponed as away:
+            logger.warning("release %s is in place; %s", release_id, away.detail)
+        else:
+            logger.info("signalled the inference script to load release %s", release_id)
 
     async def withdraw(self) -> None:
         """Say so: a script can't be told to stop serving."""

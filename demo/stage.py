@@ -163,10 +163,12 @@ class Device:
             lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
         self.config.write_text("\n".join(lines) + "\n")
 
-    def start(self, command: str, env: Mapping[str, str] | None = None) -> Process:
+    def start(
+        self, command: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+    ) -> Process:
         """Start ``run`` or ``worker``."""
         log = self.folder / f"{command}.log"
-        process = Process((command, "--config", str(self.config)), log, env or {})
+        process = Process((command, "--config", str(self.config), *options), log, env or {})
         self._processes[command] = process
         return process
 

@@ -79,9 +79,12 @@ async def test_a_pid_file_that_names_no_script_never_signals_anything(
 ) -> None:
     await asyncio.to_thread(pid_file.write_text, content)
     with pytest.raises(Postponed):
-        await SignalWorker(pid_file, lambda: None).commit("r1")
+        await SignalWorker(pid_file, lambda: None).figures()
 
 
-async def test_a_missing_pid_file_is_named(pid_file: Path) -> None:
+async def test_a_script_that_waits_for_its_first_model_holds_nothing_up(pid_file: Path) -> None:
+    worker = SignalWorker(pid_file, lambda: "r1")
+    await worker.prepare("r1")
+    await worker.commit("r1")
     with pytest.raises(Postponed, match=str(os.fspath(pid_file))):
-        await SignalWorker(pid_file, lambda: None).prepare("r1")
+        await worker.figures()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,23 @@ class Bench:
     cloud: CloudProcess
     folder: Path
     device_id: str = ""
+    tables: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def configure(self, **golioth: object) -> None:
         """Write the device's configuration, with these keys of the golioth table."""
-        worker: dict[str, object] = {"source": "synthetic:", "frames_per_second": 50}
-        tables: dict[str, dict[str, object]] = {
+        self.tables = {
             "golioth": {"uri": self.cloud.address.coap, "requests_per_second": 0, **golioth},
             "download": {"checkpoint_seconds": 60},
-            "worker": {"num_threads": 1, **worker},
+            "worker": {"source": "synthetic:", "frames_per_second": 50},
             "update": {"window_frames": 5, "first_retry_seconds": 0.5, "longest_retry_seconds": 2},
         }
-        self.device.configure(tables)
+        self.device.configure(self.tables)
+
+    def use_signal_worker(self, pid_file: str) -> None:
+        """Serve by a script that is only signalled."""
+        path = str(self.device.state_dir / pid_file)
+        self.tables["worker"] = {"kind": "signal", "pid_file": path}
+        self.device.configure(self.tables)
 
     def use_psk(self, name: str) -> None:
         """Enrol the device with a pre-shared key."""
