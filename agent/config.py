@@ -114,7 +114,9 @@ class DownloadSettings(Section):
 
     in_flight: int = Field(4, ge=1, le=64, description="Block requests under way at a time.")
     checkpoint_blocks: int = Field(64, ge=1, description="Blocks between two checkpoints.")
-    checkpoint_seconds: float = Field(1.0, gt=0, description="Longest time between two.")
+    checkpoint_seconds: float = Field(
+        5.0, gt=0, description="Longest time between two; at 20 blocks/s the count comes first."
+    )
 
 
 class UpdateSettings(Section):

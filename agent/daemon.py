@@ -19,6 +19,7 @@ from agent.manifests import deployment_of
 from agent.notify import keep_watchdog, notify
 from agent.partial import CheckpointPace
 from agent.progress import ProgressKeeper
+from agent.releases import ReleaseDamaged
 from agent.reporting import Announcer, idle_reports
 from agent.schema import utc_now
 from agent.signal_worker import SignalWorker
@@ -130,7 +131,14 @@ class Agent:
 
     def _active_release(self) -> Release | None:
         active = self._store.active()
-        return None if active is None else self._store.read_release(active)
+        if active is None:
+            return None
+        try:
+            return self._store.read_release(active)
+        except ReleaseDamaged as damage:
+            # It serves on; the next deployment of the same content repairs its folder.
+            logger.error("%s", damage)
+            return None
 
     def _on_manifest(self, manifest: Manifest) -> None:
         self._conductor.offer(deployment_of(manifest, self._handled))

@@ -63,7 +63,7 @@ class CheckpointPace:
     """When a checkpoint is due: after so many blocks, or so many seconds with at least one."""
 
     blocks: int = 64
-    seconds: float = 1.0
+    seconds: float = 5.0
 
 
 class Partial:

@@ -165,31 +165,25 @@ class ReleaseStore:
         self._point("previous", previous)
         self._refresh_view(self.releases())
 
-    def collect(self, keep: frozenset[str], wanted: Iterable[Release] = ()) -> None:
-        """Remove what neither retention nor ``keep`` and ``wanted`` want.
+    def collect(self, wanted: Iterable[Release] = ()) -> None:
+        """Remove what neither retention nor the ``wanted`` releases, still to come, need.
 
-        Retention keeps the active, the previous and N more releases. ``wanted`` are releases
-        still being fetched. An id in ``keep`` that is neither on disk nor in ``wanted`` might need
-        any blob or partial download, so all of them stay.
+        Retention keeps the active, the previous and N more releases.
         """
-        fetching = {release.id: release for release in wanted}
+        wanted = tuple(wanted)
         on_disk = self.releases()
-        retained = self._retained(on_disk, keep | fetching.keys())
+        retained = self._retained(on_disk, {release.id for release in wanted})
         self._refresh_view([i for i in on_disk if i in retained])
         for release_id in on_disk:
             if release_id not in retained:
                 logger.info("removing release %s: not retained", release_id)
                 self._releases.remove(release_id)
-        if keep <= fetching.keys() | set(on_disk):
-            self._collect_blobs(retained, fetching.values())
+        needed = {p.sha256 for release in wanted for p in release.packages}
+        needed |= {sha256 for i in retained for sha256 in self._releases.linked_blobs(i)}
+        self._blobs.keep_only(needed)
+        self._blobs.keep_only_partials(needed)
 
-    def _collect_blobs(self, retained: set[str], fetching: Iterable[Release]) -> None:
-        wanted = {p.sha256 for release in fetching for p in release.packages}
-        linked = {sha256 for i in retained for sha256 in self._releases.linked_blobs(i)}
-        self._blobs.keep_only(wanted | linked)
-        self._blobs.keep_only_partials(wanted | linked)
-
-    def _retained(self, on_disk: tuple[str, ...], keep: frozenset[str]) -> set[str]:
+    def _retained(self, on_disk: tuple[str, ...], keep: set[str]) -> set[str]:
         needed = {i for i in (self.active(), self.previous(), *keep) if i is not None}
         more = [i for i in on_disk if i not in needed and self.holds(i)]
         return needed | set(more[: self._keep_releases])

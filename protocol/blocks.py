@@ -49,7 +49,8 @@ async def fetch_block(
 
     ``send`` sends a request and returns its 2.xx response; what it raises passes through. Answers
     that are another block are thrown away and the block is asked for again, five times at most;
-    then LinkError. A block past the end may come back empty.
+    then LinkError. A block past the end may come back empty. A server may have smaller blocks
+    (RFC 7959, 2.2): then the answer is a shorter block at the same place, numbered in its own size.
     """
     if not (0 <= number <= MAX_NUMBER and 0 <= size_exponent <= MAX_SIZE_EXPONENT):
         raise ValueError(f"no such block: number {number}, size exponent {size_exponent}")
@@ -58,7 +59,7 @@ async def fetch_block(
         response = await send(get(uri, accept, (number, size_exponent)))
         problem = _mismatch(response, number, size_exponent)
         if not problem:
-            return _block(response, number)
+            return _block(response)
     raise LinkError(
         f"{uri}: asked {_MAX_WRONG_ANSWERS} times for block {number} of {16 << size_exponent}"
         f" bytes, got {problem}; try again later"
@@ -73,10 +74,14 @@ async def fetch_body(send: Send, uri: str, accept: int, max_bytes: int) -> tuple
     """
     for _ in range(_MAX_RESTARTS):
         blocks = [await fetch_block(send, uri, 0, accept=accept)]
+        exponent, read = MAX_SIZE_EXPONENT, len(blocks[0].payload)
         while blocks[-1].more and _same_body(blocks):
-            if len(blocks) << (MAX_SIZE_EXPONENT + 4) > max_bytes:
+            if read >= max_bytes:
                 raise LinkError(f"{uri}: more than {max_bytes} bytes; not read")
-            blocks.append(await fetch_block(send, uri, len(blocks), accept=accept))
+            exponent = min(exponent, _exponent_of(blocks[-1]))
+            number = read >> (exponent + 4)
+            blocks.append(await fetch_block(send, uri, number, exponent, accept))
+            read += len(blocks[-1].payload)
         if _same_body(blocks):
             return b"".join(block.payload for block in blocks), blocks[0].content_format
     raise LinkError(f"{uri}: changed {_MAX_RESTARTS} times while it was read; try again later")
@@ -91,17 +96,22 @@ def _mismatch(response: Message, number: int, size_exponent: int) -> str:
     option = response.opt.block2
     # Golioth: the option is left out when the whole body fits into one block.
     answered, more, exponent = (0, False, size_exponent) if option is None else option
-    if (answered, exponent) != (number, size_exponent):
+    same_place = answered << exponent == number << size_exponent
+    if not same_place or exponent > size_exponent or (exponent < size_exponent and not more):
         return f"block {answered} of {16 << exponent} bytes"
-    if length > size or (more and length != size):
+    if length > size or (more and length != 16 << exponent):
         return f"{length} bytes in the block"
     return ""
 
 
-def _block(response: Message, number: int) -> Block:
+def _exponent_of(block: Block) -> int:
+    return len(block.payload).bit_length() - 5
+
+
+def _block(response: Message) -> Block:
     option = response.opt.block2
     return Block(
-        number=number,
+        number=0 if option is None else option.block_number,
         more=option is not None and option.more,
         payload=response.payload,
         total_size=response.opt.size2,

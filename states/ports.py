@@ -7,7 +7,7 @@ content is; any other exception is a defect and is treated as such by the conduc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,8 +72,8 @@ class Store(Protocol):
     def holds(self, release_id: str) -> bool:
         """Whether ``releases/<id>/`` is complete on disk."""
 
-    def collect(self, keep: frozenset[str]) -> None:
-        """Remove what neither retention nor the releases in ``keep`` want."""
+    def collect(self, wanted: Iterable[Release] = ()) -> None:
+        """Remove what neither retention nor the ``wanted`` releases, still to come, need."""
 
 
 class Fetcher(Protocol):

@@ -51,7 +51,7 @@ class Work:
             return Move("discard", Outcome.UNNEEDED)
         move = plan(update, self._holdings(update), self._policy)
         if move.reason is Transient.DISK_FULL:
-            store.collect(frozenset({release.id}))
+            store.collect((release,))
             move = plan(update, self._holdings(update), self._policy)
         return move
 
@@ -66,7 +66,7 @@ class Work:
         try:
             await self._ports.fetcher.fetch(before.missing, self._progress)
         except Postponed as difficulty:
-            if self._holdings(update).missing_bytes == before.missing_bytes:
+            if self._holdings(update).missing_bytes >= before.missing_bytes:
                 raise
             # A bad link that still gets something across is no reason to wait ever longer.
             fresh = replace(update, attempts=0)
@@ -138,7 +138,7 @@ class Work:
     async def _report(self, _update: Update) -> Move:
         """The outcome stands in the outbox already; what is left is tidying up."""
         try:
-            self._ports.store.collect(frozenset())
+            self._ports.store.collect()
         except Postponed as difficulty:
             logger.warning("unneeded files stay for now: %s", difficulty)
         return Move("reported")

@@ -193,8 +193,13 @@ class Engine:
         except OSError:
             message = b""
         if not message:
-            self._ended = True
             self._loop.remove_reader(self._socket)
+        self._answer(message)
+
+    def _answer(self, message: bytes) -> None:
+        """Hand an answer to whoever waits; an empty one says that there will be no more."""
+        if not message:
+            self._ended = True
         if self._reply and not self._reply.done():
             self._reply.set_result(message)
 
@@ -219,6 +224,7 @@ class Engine:
         self._closed = True
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        self._answer(b"")
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()

@@ -110,7 +110,7 @@ class Agent:
         active = self.store.active()
         fallback = active if active != release.id else self.store.previous()
         self.store.switch(release.id, fallback)
-        self.store.collect(frozenset())
+        self.store.collect()
 
 
 async def record(root: Path, steps: Steps, notes: dict[str, Checkpoint], first: int = 0) -> int:

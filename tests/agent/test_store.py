@@ -288,7 +288,7 @@ def test_the_view_survives_a_damaged_description_of_the_active_release(
     release = put(store, 1)
     store.switch(release.id, None)
     (state_dir / "releases" / release.id / "release.json").write_text("{")
-    store.collect(frozenset())
+    store.collect()
     assert (state_dir / "models" / "ai-model.tflite").read_text() == "model 1"
     assert (state_dir / "models" / "labels.txt").read_text() == "labels 1"
 

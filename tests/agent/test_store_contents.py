@@ -74,7 +74,7 @@ def test_retention_keeps_active_previous_the_asked_for_and_the_newest(
     releases = [put(store, number) for number in range(6)]
     store.switch(releases[0].id, releases[1].id)
 
-    store.collect(frozenset({releases[2].id}))
+    store.collect((releases[2],))
 
     assert set(store.releases()) == {releases[i].id for i in (0, 1, 2, 5)}
     kept = {p.sha256 for i in (0, 1, 2, 5) for p in releases[i].packages}
@@ -89,7 +89,7 @@ def test_a_damaged_description_never_costs_a_retained_release_its_blobs(
     release = put(store, 1)
     store.switch(release.id, None)
     (state_dir / "releases" / release.id / "release.json").unlink()
-    store.collect(frozenset())
+    store.collect()
     assert (state_dir / "models" / "ai-model.tflite").read_text() == "model 1"
     store.assemble(release)
     assert store.holds(release.id)
@@ -103,17 +103,12 @@ def test_what_is_still_being_fetched_stays(store: ReleaseStore) -> None:
         store.partial_path(part).write_bytes(b"half")
     target = Release((labels, model))
 
-    store.collect(frozenset({target.id}))
-    assert store.has(labels)
-    assert store.partial_path(model).exists()
-    assert store.partial_path(stale).exists()  # the id alone does not say what it needs
-
-    store.collect(frozenset({target.id}), (target,))
+    store.collect((target,))
     assert store.has(labels)
     assert store.partial_path(model).exists()
     assert not store.partial_path(stale).exists()
 
-    store.collect(frozenset())
+    store.collect()
     assert not store.has(labels)
     assert not store.partial_path(model).exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -173,7 +173,7 @@ class World:
     def holds(self, release_id: str) -> bool:
         return release_id in self.folders
 
-    def collect(self, keep: frozenset[str]) -> None:
+    def collect(self, wanted: Iterable[Release] = ()) -> None:
         self.meet("collect")
 
     # Fetcher

@@ -228,6 +228,22 @@ async def test_a_candidate_that_dies_at_its_first_frame_gives_it_back(tmp_path: 
         assert_balanced(status)
 
 
+async def test_a_release_takes_over_from_one_that_hangs_and_takes_its_frame(tmp_path: Path) -> None:
+    async with running_worker(tmp_path, frame_seconds=60) as worker:
+        await worker.serve("a")
+        hanging = (await worker.classified(1))["engine"]["pid"]
+        os.kill(hanging, signal.SIGSTOP)
+        before = await worker.client.until(lambda now: now["dropped"] >= 2)
+        await worker.serve("b")
+        status = await worker.classified(3)
+        assert (status["release"], status["errors"]) == ("b", 0)
+        results = (await worker.client.call("results", limit=1000))["results"]
+        first = next(result for result in results if result["release"] == "b")
+        held = before["unserved"] + before["classified"]
+        assert first["frame"] == held
+        assert_balanced(status)
+
+
 async def test_a_first_release_that_dies_at_its_first_frame_leaves_the_worker_waiting(
     tmp_path: Path,
 ) -> None:
