@@ -12,18 +12,18 @@ from typing import Any
 
 from agent.config import Settings
 from agent.delivery import Delivery
-from agent.download import Downloader, DownloadSettings
-from agent.journal import SqliteJournal
-from agent.lock import lock_state_dir
+from agent.download.downloader import Downloader, DownloadSettings
+from agent.download.partial import CheckpointPace
+from agent.journal.journal import SqliteJournal
+from agent.journal.schema import utc_now
 from agent.manifests import deployment_of
 from agent.notify import keep_watchdog, notify
-from agent.partial import CheckpointPace
 from agent.progress import ProgressKeeper
-from agent.releases import ReleaseDamaged
 from agent.reporting import Announcer, idle_reports
-from agent.schema import utc_now
 from agent.signal_worker import SignalWorker
-from agent.store import ReleaseStore
+from agent.store.lock import lock_state_dir
+from agent.store.release_store import ReleaseStore
+from agent.store.releases import ReleaseDamaged
 from agent.trial import TrialLimits
 from agent.verify import ReleaseVerifier
 from agent.worker_client import WorkerClient

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 
-from agent.outbox import Kind, Message, Outbox
+from agent.journal.outbox import Kind, Message, Outbox
 from agent.reporting import report_of
 from protocol.errors import LinkError, ProtocolError, ResponseError, TooManyRequests
 from protocol.session import DeviceSession

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent.checkpoints import JournalCheckpoints
 from agent.config import Settings
 from agent.daemon import open_store, worker_of
-from agent.journal import BootClock
-from agent.lock import LOCK_FILE
-from agent.releases import ReleaseDamaged
+from agent.journal.checkpoints import JournalCheckpoints
+from agent.journal.journal import BootClock
+from agent.journal.schema import open_for_reading
 from agent.reporting import describe
-from agent.schema import open_for_reading
-from agent.store import ReleaseStore
+from agent.store.lock import LOCK_FILE
+from agent.store.release_store import ReleaseStore
+from agent.store.releases import ReleaseDamaged
 from agent.worker_client import WorkerClient
 from states.model import Package, Release
 from states.ports import Postponed

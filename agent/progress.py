@@ -10,11 +10,11 @@ import json
 import time
 from typing import Protocol
 
-from agent.journal import SqliteJournal
+from agent.journal.journal import SqliteJournal
+from agent.journal.outbox import Kind, Message
+from agent.journal.schema import utc_now
 from agent.notify import notify
-from agent.outbox import Kind, Message
 from agent.reporting import STATE_PATH
-from agent.schema import utc_now
 from protocol.errors import ProtocolError
 from protocol.session import DeviceSession, Traffic
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from agent.outbox import Kind, Message
+from agent.journal.outbox import Kind, Message
 from protocol.report import OtaReason, OtaReport, OtaState
 from states.model import Release
 from states.reasons import Rejection, Transient

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.store import ReleaseStore
+from agent.store.release_store import ReleaseStore
 from agent.trial import TrialLimits, try_model
 from states.model import Release
 from states.ports import Postponed

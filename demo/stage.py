@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.config import load_settings
 from agent.inspection import Inspector
-from agent.schema import JournalError
+from agent.journal.schema import JournalError
 
 EDGEFERRY = (sys.executable, "-m", "commands.main")
 Document = dict[str, Any]

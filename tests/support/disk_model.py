@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.files import Files, OpenFile
-from agent.partial import Checkpoint
+from agent.download.partial import Checkpoint
+from agent.store.files import Files, OpenFile
 
 SECTOR = 512
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from aiocoap import Code
 
-from agent.download import Downloader, DownloadSettings
-from agent.files import Files
-from agent.partial import Checkpoint, CheckpointPace
-from agent.store import ReleaseStore
+from agent.download.downloader import Downloader, DownloadSettings
+from agent.download.partial import Checkpoint, CheckpointPace
+from agent.store.files import Files
+from agent.store.release_store import ReleaseStore
 from protocol.errors import LinkLost, ProtocolError, ResponseError
 from states.model import Package
 from states.ports import Postponed, Rejected

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from agent.files import Files
-from agent.store import ReleaseStore
+from agent.store.files import Files
+from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 
 

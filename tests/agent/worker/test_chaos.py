@@ -15,7 +15,11 @@ from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_client import Refused, write_release
 from tests.support.worker_harness import RunningWorker, assert_balanced, running_worker
 
-RELEASES: dict[str, TinyModel | bytes] = {"a": TinyModel(), "b": reversed_colours(), "rotten": b"TFL3 no model"}
+RELEASES: dict[str, TinyModel | bytes] = {
+    "a": TinyModel(),
+    "b": reversed_colours(),
+    "rotten": b"TFL3 no model",
+}
 STEPS = 25
 
 

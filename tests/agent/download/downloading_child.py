@@ -13,10 +13,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.checkpoints import JournalCheckpoints
-from agent.download import Downloader, DownloadSettings
-from agent.schema import open_journal
-from agent.store import ReleaseStore
+from agent.download.downloader import Downloader, DownloadSettings
+from agent.journal.checkpoints import JournalCheckpoints
+from agent.journal.schema import open_journal
+from agent.store.release_store import ReleaseStore
 from states.model import Package
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.files import Files, storage_errors
+from agent.store.files import Files, storage_errors
 
 LOCK_FILE = "agent.lock"
 

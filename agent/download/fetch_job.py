@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from aiocoap import Code
 
 from agent.background import run_to_the_end
-from agent.blobs import WrongContent
-from agent.blockwise import Block, BlockRequest
-from agent.partial import Checkpoints
-from agent.store import ReleaseStore
-from agent.transfer import Transfer
+from agent.download.engine import Block, BlockRequest
+from agent.download.partial import Checkpoints
+from agent.download.transfer import Transfer
+from agent.store.blobs import WrongContent
+from agent.store.release_store import ReleaseStore
 from protocol.errors import LinkError, ProtocolError, ResponseError, TooManyRequests
 from states.ports import Postponed
 from states.reasons import Transient
@@ -36,7 +36,7 @@ class Ledger:
 
 
 class FetchJob:
-    """Implements :class:`agent.blockwise.BlockWork` over several transfers, the first one first.
+    """Implements :class:`agent.download.engine.BlockWork` over several transfers, in order.
 
     ``progress`` is told about ``held_bytes`` (in the store already) and all transfers together.
     """

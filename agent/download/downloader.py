@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from agent.blockwise import BlockSource, FixedWindow
-from agent.fetch_job import FetchJob, Ledger, Progress
-from agent.partial import CheckpointPace, Checkpoints, Partial
-from agent.store import ReleaseStore
-from agent.transfer import Transfer
+from agent.download.engine import BlockSource, FixedWindow
+from agent.download.fetch_job import FetchJob, Ledger, Progress
+from agent.download.partial import CheckpointPace, Checkpoints, Partial
+from agent.download.transfer import Transfer
+from agent.store.release_store import ReleaseStore
 from states.model import Package
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient

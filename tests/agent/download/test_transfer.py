@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.answers import Expected, Verdict, judge
-from agent.blockwise import BlockRequest, FixedWindow
-from agent.partial import Partial
-from agent.transfer import Transfer
+from agent.download.answers import Expected, Verdict, judge
+from agent.download.engine import BlockRequest, FixedWindow
+from agent.download.partial import Partial
+from agent.download.transfer import Transfer
 from protocol.errors import ProtocolError
 from tests.support.downloading import (
     Answer,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.blobs import WrongContent
-from agent.files import TEMPORARY, Files, OpenFile
-from agent.store import ReleaseStore
+from agent.store.blobs import WrongContent
+from agent.store.files import TEMPORARY, Files, OpenFile
+from agent.store.release_store import ReleaseStore
 from states.model import Release
 from states.ports import Postponed, Store
 from states.reasons import Rejection, Transient

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from agent.background import run_to_the_end
-from agent.blocks import BlockSet
-from agent.files import Files, OpenFile, storage_errors
+from agent.download.block_set import BlockSet
+from agent.store.files import Files, OpenFile, storage_errors
 from states.ports import Postponed
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Checkpoint:
     """What is surely in a partial file.
 
     ``total_size`` and ``block_size`` are in bytes, ``finished`` is an encoded
-    :class:`~agent.blocks.BlockSet`, ``etag`` what the server called the artifact, if anything.
+    :class:`~agent.download.block_set.BlockSet`, ``etag`` what the server called the artifact.
     """
 
     total_size: int

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from agent.blobs import Blobs
-from agent.files import TEMPORARY, Files, storage_errors
-from agent.names import RELEASE_FILE, VERSION_FILE, PackageNames, safe_name
+from agent.store.blobs import Blobs
+from agent.store.files import TEMPORARY, Files, storage_errors
+from agent.store.names import RELEASE_FILE, VERSION_FILE, PackageNames, safe_name
 from states.model import Package, Release
 from states.ports import Postponed
 from states.reasons import Transient

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.blocks import BlockSet
+from agent.download.block_set import BlockSet
 
 
 def test_a_block_set_is_four_bytes_for_what_came_in_order() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.files import Files, OpenFile
-from agent.partial import CheckpointPace
+from agent.download.partial import CheckpointPace
+from agent.store.files import Files, OpenFile
 from states.ports import Postponed
 from states.reasons import Transient
 from tests.support.downloading import (

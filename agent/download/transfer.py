@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 
-from agent.answers import Expected, Verdict, judge
-from agent.blockwise import Block, BlockRequest
-from agent.partial import Partial
+from agent.download.answers import Expected, Verdict, judge
+from agent.download.engine import Block, BlockRequest
+from agent.download.partial import Partial
 from states.model import Package
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient

@@ -19,11 +19,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.blobs import Blobs
-from agent.files import Files, storage_errors
-from agent.names import PackageNames
-from agent.releases import ReleaseDamaged, Releases, is_release_id
-from agent.views import ModelsView
+from agent.store.blobs import Blobs
+from agent.store.files import Files, storage_errors
+from agent.store.names import PackageNames
+from agent.store.releases import ReleaseDamaged, Releases, is_release_id
+from agent.store.views import ModelsView
 from states.model import Package, Release
 from states.ports import Postponed
 from states.reasons import Transient

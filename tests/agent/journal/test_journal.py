@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.journal import BootClock, SqliteJournal, _as_row, _as_update
-from agent.outbox import Kind, Message
-from agent.schema import JournalError, open_for_reading
+from agent.journal.journal import BootClock, SqliteJournal, _as_row, _as_update
+from agent.journal.outbox import Kind, Message
+from agent.journal.schema import JournalError, open_for_reading
 from states.model import Deployment, Package, Release
 from states.ports import Postponed
 from states.reasons import Rejection, Transient
@@ -162,8 +162,8 @@ def test_reading_needs_no_agent_and_writes_nothing(path: Path) -> None:
 KILLED_WRITER = """
 import sys
 from pathlib import Path
-from agent.journal import SqliteJournal
-from agent.outbox import Kind, Message
+from agent.journal.journal import SqliteJournal
+from agent.journal.outbox import Kind, Message
 from states.update import Transition
 journal = SqliteJournal(Path(sys.argv[1]), lambda t, at: [Message(Kind.REPORT, "p", t.event)])
 number = 0

@@ -13,10 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.download import Downloader, DownloadSettings
-from agent.files import Files
-from agent.partial import Checkpoint, CheckpointPace
-from agent.store import ReleaseStore
+from agent.download.downloader import Downloader, DownloadSettings
+from agent.download.partial import Checkpoint, CheckpointPace
+from agent.store.files import Files
+from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 from tests.support.disk_model import Disk, Killed, Recorder, Steps, Unsynced
 

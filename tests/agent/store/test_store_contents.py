@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.files import TEMPORARY
-from agent.releases import ReleaseDamaged
-from agent.store import ReleaseStore
+from agent.store.files import TEMPORARY
+from agent.store.release_store import ReleaseStore
+from agent.store.releases import ReleaseDamaged
 from states.model import Package, Release
 from states.ports import Rejected
 from states.reasons import Rejection

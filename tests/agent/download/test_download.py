@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.files import Files, OpenFile
-from agent.partial import CheckpointPace
+from agent.download.partial import CheckpointPace
+from agent.store.files import Files, OpenFile
 from states.ports import Fetcher
 from tests.support.downloading import (
     Answer,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.lock import StateDirectoryBusy, lock_state_dir
+from agent.store.lock import StateDirectoryBusy, lock_state_dir
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def state_dir(tmp_path: Path) -> Path:
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from agent.lock import lock_state_dir
+from agent.store.lock import lock_state_dir
 with lock_state_dir(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.checkpoints import JournalCheckpoints
-from agent.outbox import Message, Outbox
-from agent.schema import journal_errors, open_journal, utc_now
+from agent.journal.checkpoints import JournalCheckpoints
+from agent.journal.outbox import Message, Outbox
+from agent.journal.schema import journal_errors, open_journal, utc_now
 from states.model import Deployment, Package, Release
 from states.ports import Stored
 from states.reasons import Rejection, Transient

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from agent.files import Files, storage_errors
+from agent.store.files import Files, storage_errors
 from states.model import Package
 from states.ports import Rejected
 from states.reasons import Rejection

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.blocks import BlockSet
-from agent.files import Files, OpenFile
-from agent.partial import Checkpoint, CheckpointPace, Partial
+from agent.download.block_set import BlockSet
+from agent.download.partial import Checkpoint, CheckpointPace, Partial
+from agent.store.files import Files, OpenFile
 from states.ports import Postponed
 from states.reasons import Transient
 

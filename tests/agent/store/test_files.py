@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.files import TEMPORARY, Files, OpenFile, postponed
+from agent.store.files import TEMPORARY, Files, OpenFile, postponed
 from states.ports import Postponed
 from states.reasons import Transient
 

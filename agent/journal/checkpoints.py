@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
-from agent.blocks import BlockSet
-from agent.partial import Checkpoint
-from agent.schema import journal_errors, utc_now
+from agent.download.block_set import BlockSet
+from agent.download.partial import Checkpoint
+from agent.journal.schema import journal_errors, utc_now
 
 
 class JournalCheckpoints:
-    """Implements :class:`agent.partial.Checkpoints`, one row per partial file.
+    """Implements :class:`agent.download.partial.Checkpoints`, one row per partial file.
 
     ``on_save`` is called within the transaction of every checkpoint.
     """

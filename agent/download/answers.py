@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from agent.blockwise import Block
+from agent.download.engine import Block
 
 _SMALLEST_BLOCK = 16
 

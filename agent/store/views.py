@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.files import Files, storage_errors
-from agent.names import VERSION_FILE, PackageNames, safe_name
+from agent.store.files import Files, storage_errors
+from agent.store.names import VERSION_FILE, PackageNames, safe_name
 from states.model import Release
 
 MODEL_LINK = "ai-model.tflite"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.names import PackageNames, safe_name
+from agent.store.names import PackageNames, safe_name
 from states.model import Package, Release
 
 

@@ -1,0 +1,1 @@
+"""Fetching artifacts block by block, resumable after a power cut."""

@@ -1,0 +1,1 @@
+"""What the agent remembers over a power cut, in SQLite."""

@@ -1,0 +1,1 @@
+"""Releases on disk: content-addressed blobs, release folders, the one atomic switch."""
