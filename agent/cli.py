@@ -113,6 +113,34 @@ def releases(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     _show(config, as_json, lambda inspector: inspector.releases(), show_releases)
 
 
+def hold(
+    config: ConfigOption = None,
+    downloads: Annotated[
+        bool, typer.Option("--downloads", help="Hold downloads as well, not only activation.")
+    ] = False,
+) -> None:
+    """Keep releases from taking over until `edgeferry release-hold`.
+
+    Downloads go on, so that the switch is quick when it comes. What serves is not touched. It is
+    the file STATE_DIR/hold, so other programs may hold a device too; it survives restarts.
+    """
+    from agent.gate import write_hold
+    from states.gates import Hold
+
+    held = Hold.EVERYTHING if downloads else Hold.ACTIVATION
+    write_hold(_settings(config).device.state_dir, held)
+    typer.echo(f"on hold: {held}")
+
+
+def release_hold(config: ConfigOption = None) -> None:
+    """Let a held device go on."""
+    from agent.gate import write_hold
+    from states.gates import Hold
+
+    write_hold(_settings(config).device.state_dir, Hold.NOTHING)
+    typer.echo("nothing is on hold")
+
+
 def _show(
     config: Path | None,
     as_json: bool,
@@ -131,7 +159,7 @@ def _show(
 
 def register(app: typer.Typer) -> None:
     """Add the device's commands to the one command."""
-    for command in (run, worker, status, history, releases):
+    for command in (run, worker, status, history, releases, hold, release_hold):
         app.command()(command)
 
 

@@ -12,14 +12,23 @@ import random
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.worker.settings import WorkerSettings
 from protocol.credentials import CertificateCredential, Credential, PskCredential
+from states.gates import Gates, TimeWindow
 from states.policy import Policy
 
 DEFAULT_PATH = Path("/etc/edgeferry/agent.toml")
@@ -109,8 +118,21 @@ class DeviceSettings(Section):
     largest_release: int = Field(1 << 30, gt=0, description="Bytes a release may have at most.")
 
 
+def _windows(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        TimeWindow.parse(text)
+    return texts
+
+
+Windows = Annotated[tuple[str, ...], AfterValidator(_windows)]
+
+
 class DownloadSettings(Section):
-    """How files are fetched."""
+    """How and when files are fetched."""
+
+    windows: Windows = Field(
+        (), description='Times of day for downloads, like ["22:00-06:00"]; any time when empty.'
+    )
 
     in_flight: int = Field(4, ge=1, le=64, description="Block requests under way at a time.")
     checkpoint_blocks: int = Field(64, ge=1, description="Blocks between two checkpoints.")
@@ -120,7 +142,11 @@ class DownloadSettings(Section):
 
 
 class UpdateSettings(Section):
-    """How patient an update is and what proves a release."""
+    """When a release may take over, how patient an update is, and what proves a release."""
+
+    activation_windows: Windows = Field(
+        (), description="Times of day at which a release may take over; any time when empty."
+    )
 
     window_frames: int = Field(30, ge=1, description="Pictures the new release must classify.")
     window_errors: int = Field(0, ge=0, description="Engine failures it may have meanwhile.")
@@ -161,6 +187,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment stands above the file, which comes as init arguments."""
         return env_settings, init_settings
+
+    def gates(self) -> Gates:
+        """When steps may begin."""
+        return Gates(
+            download=tuple(map(TimeWindow.parse, self.download.windows)),
+            activation=tuple(map(TimeWindow.parse, self.update.activation_windows)),
+        )
 
     def policy(self) -> Policy:
         """The numbers the law goes by."""

@@ -14,6 +14,7 @@ from agent.config import Settings
 from agent.delivery import Delivery
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
+from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
 from agent.manifests import deployment_of
@@ -124,10 +125,12 @@ class Agent:
         verifier = ReleaseVerifier(
             store,
             TrialLimits(wall_seconds=settings.update.trial_seconds),
+            settings.worker,
             model_package=device.model_package,
             labels_package=device.labels_package,
         )
-        return Ports(self._journal, store, downloader, verifier, self._worker, LoopClock())
+        gate = FileGate(device.state_dir, settings.gates())
+        return Ports(self._journal, store, downloader, verifier, self._worker, gate, LoopClock())
 
     def _active_release(self) -> Release | None:
         active = self._store.active()

@@ -23,6 +23,10 @@ def show_status(status: Document) -> None:
         table.add_row("[bold]progress", f"{target['bytes_done']} of {target['bytes_total']} bytes")
     if status["next_try_in_s"] is not None:
         table.add_row("[bold]next try", f"within {status['next_try_in_s']:.0f} s")
+    if status["waits_for"]:
+        table.add_row("[bold]waits", status["waits_for"])
+    elif status["hold"] != "nothing":
+        table.add_row("[bold]hold", f"{status['hold']} is on hold")
     if status["last_error"]:
         error = status["last_error"]
         what = f"{error['reason']}: {error['detail']}"

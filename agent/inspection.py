@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.config import Settings
 from agent.daemon import open_store, worker_of
+from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
 from agent.journal.schema import open_for_reading
@@ -63,6 +64,8 @@ class Inspector:
             "rejected": self._rows("SELECT release_id AS id, reason, detail, at FROM rejections"),
             "last_error": self._last_error(),
             "next_try_in_s": self._next_try(machine, update),
+            "hold": str(read_hold(self._settings.device.state_dir)),
+            "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
             "worker": asyncio.run(worker_status(self._settings, self._store)),
         }

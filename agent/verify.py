@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.store.release_store import ReleaseStore
 from agent.trial import TrialLimits, try_model
+from agent.worker.settings import WorkerSettings
 from states.model import Release
 from states.ports import Postponed
 from states.reasons import Transient
@@ -16,13 +17,23 @@ logger = logging.getLogger(__name__)
 
 
 class ReleaseVerifier:
-    """Implements :class:`states.ports.Verifier`; models are only opened in a sandbox."""
+    """Implements :class:`states.ports.Verifier`; models are only opened in a sandbox.
+
+    The trial runs them as ``worker`` would: same runtime, threads and preprocessing.
+    """
 
     def __init__(
-        self, store: ReleaseStore, limits: TrialLimits, *, model_package: str, labels_package: str
+        self,
+        store: ReleaseStore,
+        limits: TrialLimits,
+        worker: WorkerSettings,
+        *,
+        model_package: str,
+        labels_package: str,
     ) -> None:
         self._store = store
         self._limits = limits
+        self._worker = worker
         self._model_package = model_package
         self._labels_package = labels_package
 
@@ -38,6 +49,9 @@ class ReleaseVerifier:
             self._path(release, self._model_package),
             self._path(release, self._labels_package),
             self._limits,
+            runtime=self._worker.runtime,
+            num_threads=self._worker.num_threads,
+            preprocessing=self._worker.preprocessing,
         )
         logger.info("release %s passed its trial: %s", release.id, report)
 

@@ -14,6 +14,10 @@ ANSWER_LIMIT = 8 << 20
 """Bytes of the longest answer: a snapshot holds a picture."""
 
 
+# Reasons of the worker's own, for which neither the content nor the protocol is at fault.
+_LATER = frozenset({"busy", "not-prepared", "unavailable"})
+
+
 class WorkerProtocolError(Exception):
     """The worker's answer is not the agreed protocol: another version, or a defect."""
 
@@ -105,6 +109,6 @@ def _result(method: str, answer: bytes) -> dict[str, Any]:
         raise WorkerProtocolError(f"{method}: unreadable answer {answer[:200]!r}") from error
     if reason in set(Rejection):
         raise Rejected(Rejection(reason), detail)
-    if reason in {"busy", "not-prepared"}:
+    if reason in _LATER:
         raise Postponed(Transient.WORKER_AWAY, f"{method}: {detail}")
     raise WorkerProtocolError(f"{method}: {reason}: {detail}")

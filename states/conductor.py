@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
 from states.decisions import Consideration, consider, give_way, supersedes
+from states.gates import Step
 from states.machine import STATES, SUPERSEDABLE, UpdateMachine
 from states.model import Deployment
 from states.policy import Policy
@@ -24,6 +25,8 @@ from states.update import Move, Outcome, Transition, Update, after
 from states.work import Progress, Work
 
 logger = logging.getLogger(__name__)
+
+Racer = Coroutine[Any, Any, Move]
 
 _SHORT_STATES = frozenset({"verifying", "activating", "confirming", "rolling-back", "reporting"})
 
@@ -128,23 +131,31 @@ class Conductor:
 
     async def _race(self, state: str, update: Update) -> Move:
         """Run a state's work against its deadline and newer manifests."""
-        work = asyncio.ensure_future(self._work.of[state](update))
-        rivals: list[asyncio.Task[Move]] = []
+        racers = [_task(racer) for racer in self._racers(state, update)]
+        self._elapsed = 0.0
+        try:
+            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+            winner = next(racer for racer in racers if racer.done())
+        finally:
+            for racer in racers:
+                racer.cancel()
+            await asyncio.gather(*racers, return_exceptions=True)
+        return winner.result()
+
+    def _racers(self, state: str, update: Update) -> Iterator[Racer]:
+        """All that may end a state; of two at the same moment, the first counts."""
+        if state in SUPERSEDABLE:
+            # Before the work: what it has come to is for a manifest that is no longer wanted.
+            yield self._newer(state, update)
+        yield self._work.of[state](update)
+        if state == "confirming":
+            yield self._newer(state, update)
+        if state == "downloading":
+            yield self._work.until_closed(Step.DOWNLOAD)
         seconds = self._policy.deadlines.get(state)
         if seconds is not None:
             left = max(0.0, seconds - self._elapsed)
-            rivals.append(_task(self._overdue(state, update, seconds, left)))
-        if state in SUPERSEDABLE or state == "confirming":
-            rivals.append(_task(self._newer(state, update)))
-        self._elapsed = 0.0
-        try:
-            await asyncio.wait({work, *rivals}, return_when=asyncio.FIRST_COMPLETED)
-            winner = next(task for task in (work, *rivals) if task.done())
-        finally:
-            for task in (work, *rivals):
-                task.cancel()
-            await asyncio.gather(work, *rivals, return_exceptions=True)
-        return winner.result()
+            yield self._overdue(state, update, seconds, left)
 
     async def _overdue(self, state: str, update: Update, seconds: float, left: float) -> Move:
         await self._ports.clock.sleep(left)
@@ -218,5 +229,5 @@ class Conductor:
         return update, target
 
 
-def _task(step: Coroutine[Any, Any, Move]) -> asyncio.Task[Move]:
-    return asyncio.get_running_loop().create_task(step)
+def _task(racer: Racer) -> asyncio.Task[Move]:
+    return asyncio.get_running_loop().create_task(racer)

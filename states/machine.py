@@ -5,6 +5,7 @@
     cancel      the deployment was withdrawn
     postpone    the surroundings are at fault; the same content is tried again
     reject      the content is at fault; it is remembered
+    hold        a person or a time window says: not now
 
 The machine is synchronous on purpose: a transition is one database transaction followed by one
 assignment, with no point in between where a cancelled task could leave it in no state at all.
@@ -40,6 +41,7 @@ class UpdateMachine(StateMachine):
     rolling_back = State("RollingBack", value="rolling-back")
     reporting = State("Reporting", value="reporting")
     awaiting_retry = State("AwaitingRetry", value="awaiting-retry")
+    held = State("Held", value="held")
 
     offer = idle.to(manifest_received)
     discard = manifest_received.to(idle)
@@ -65,16 +67,20 @@ class UpdateMachine(StateMachine):
         | activating.to(awaiting_retry)
     )
     retry = awaiting_retry.to(manifest_received)
+    hold = manifest_received.to(held) | downloading.to(held) | verifying.to(held)
+    release = held.to(manifest_received)
     supersede = (
         downloading.to(manifest_received)
         | verifying.to(manifest_received)
         | awaiting_retry.to(manifest_received)
+        | held.to(manifest_received)
     )
     cancel = (
         manifest_received.to(reporting)
         | downloading.to(reporting)
         | verifying.to(reporting)
         | awaiting_retry.to(reporting)
+        | held.to(reporting)
     )
     reported = reporting.to(idle)
 
@@ -90,5 +96,5 @@ class UpdateMachine(StateMachine):
 STATES = frozenset(str(state.value) for state in UpdateMachine.states)
 """Every state a journal may hold; anything else on disk means clean up and go to a safe state."""
 
-SUPERSEDABLE = frozenset({"downloading", "verifying", "awaiting-retry"})
+SUPERSEDABLE = frozenset({"downloading", "verifying", "awaiting-retry", "held"})
 """States in which nothing has been switched yet, so a newer manifest may simply take over."""

@@ -35,6 +35,7 @@ class Policy:
     window_frames: int = 30
     window_errors: int = 0
     figures_interval: float = 0.5
+    gate_interval: float = 2.0
     deadlines: Mapping[str, float] = field(
         default_factory=lambda: {
             "manifest-received": MINUTE,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from states.gates import Step
 from states.model import Deployment, Package, Release
 from states.reasons import Rejection, Transient
 from states.update import Transition, Update
@@ -145,6 +146,13 @@ class Journal(Protocol):
         """Remember the newest sequence number of content that needs no update."""
 
 
+class Gate(Protocol):
+    """Says whether a step may begin now: holds and time windows."""
+
+    def closed(self, step: Step) -> str | None:
+        """Why it must wait, for people, or None."""
+
+
 class Clock(Protocol):
     """Time that only moves forward."""
 
@@ -164,4 +172,5 @@ class Ports:
     fetcher: Fetcher
     verifier: Verifier
     worker: Worker
+    gate: Gate
     clock: Clock

@@ -93,4 +93,4 @@ def after(update: Update, move: Move) -> Update:
 
 
 # Events after which an earlier difficulty is no longer worth showing.
-_HEALED = frozenset({"retry", "downloaded", "accept", "switched", "confirm"})
+_HEALED = frozenset({"retry", "release", "downloaded", "accept", "switched", "confirm"})

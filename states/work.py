@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from states.decisions import Holdings, after_restore, plan, postpone, refuse, turn_back
+from states.gates import Step
 from states.policy import Policy
 from states.ports import Ports, Postponed, WorkerFigures
 from states.reasons import Rejection, Transient
@@ -34,7 +36,7 @@ class Work:
         self._window: Window | None = None
         self._seen: WorkerFigures | None = None
         self.wake = asyncio.Event()
-        self.of: dict[str, Callable[[Update], Awaitable[Move]]] = {
+        self.of: dict[str, Callable[[Update], Coroutine[Any, Any, Move]]] = {
             "manifest-received": self._plan,
             "downloading": self._download,
             "verifying": self._verify,
@@ -43,6 +45,7 @@ class Work:
             "rolling-back": self._restore,
             "reporting": self._report,
             "awaiting-retry": self._wait,
+            "held": self._held,
         }
 
     async def _plan(self, update: Update) -> Move:
@@ -53,7 +56,11 @@ class Work:
         if move.reason is Transient.DISK_FULL:
             store.collect((release,))
             move = plan(update, self._holdings(update), self._policy)
-        return move
+        return self._unless_closed(Step.DOWNLOAD, move) if move.event == "download" else move
+
+    def _unless_closed(self, step: Step, move: Move) -> Move:
+        why = self._ports.gate.closed(step)
+        return move if why is None else Move("hold", detail=why)
 
     def _holdings(self, update: Update) -> Holdings:
         store = self._ports.store
@@ -77,7 +84,7 @@ class Work:
         release = update.deployment.release
         await self._ports.verifier.verify(release)
         self._ports.store.assemble(release)
-        return Move("accept")
+        return self._unless_closed(Step.ACTIVATION, Move("accept"))
 
     async def _activate(self, update: Update) -> Move:
         worker, release_id = self._ports.worker, update.release_id
@@ -142,6 +149,22 @@ class Work:
         except Postponed as difficulty:
             logger.warning("unneeded files stay for now: %s", difficulty)
         return Move("reported")
+
+    async def _held(self, update: Update) -> Move:
+        """Wait until what comes next may begin."""
+        missing = self._ports.store.missing(update.deployment.release)
+        step = Step.DOWNLOAD if missing else Step.ACTIVATION
+        while self._ports.gate.closed(step) is not None:
+            await self._ports.clock.sleep(self._policy.gate_interval)
+        return Move("release")
+
+    async def until_closed(self, step: Step) -> Move:
+        """Wait until a step that is under way must be broken off."""
+        while True:
+            await self._ports.clock.sleep(self._policy.gate_interval)
+            why = self._ports.gate.closed(step)
+            if why is not None:
+                return Move("hold", detail=why)
 
     async def _wait(self, update: Update) -> Move:
         self.wake.clear()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from states.conductor import Conductor
+from states.gates import Step
 from states.machine import STATES
-from states.model import Deployment, Release
+from states.model import Deployment, Package, Release
 from states.policy import Policy
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
@@ -326,6 +329,65 @@ async def test_a_journal_that_cannot_be_written_stops_the_machine_until_it_can(
     await device.deliver("1")
     assert device.journal.path == GOOD_PATH
     assert not failures
+
+
+async def held(device: Device, version: str) -> Conductor:
+    """A device whose update waits at a closed gate."""
+    conductor = device.start()
+    conductor.offer(deployment(version, 2))
+    async with device.pumping():
+        while conductor.state != "held":
+            await conductor.step()
+    return conductor
+
+
+async def test_a_closed_download_gate_holds_the_update_until_it_opens(device: Device) -> None:
+    await with_release(device, "1")
+    device.world.closed_gates = {Step.DOWNLOAD}
+    conductor = await held(device, "2")
+    assert device.world.fetched == []
+    device.world.closed_gates = set()
+    await device.settle(conductor)
+    assert device.world.serving == release("2").id
+    assert conductor.update is None
+
+
+async def test_a_closed_activation_gate_lets_the_download_go_on(device: Device) -> None:
+    await with_release(device, "1")
+    device.world.closed_gates = {Step.ACTIVATION}
+    conductor = await held(device, "2")
+    assert device.world.missing(release("2")) == ()
+    assert device.world.serving == device.world.current == release("1").id
+    device.world.closed_gates = set()
+    await device.settle(conductor)
+    assert device.world.serving == release("2").id
+    assert len(device.world.fetched) == 2, "nothing is fetched twice"
+
+
+async def test_a_gate_that_closes_in_mid_download_breaks_it_off(device: Device) -> None:
+    fetch = device.world.fetch
+
+    async def slow(packages: tuple[Package, ...], progress: Callable[[int, int], None]) -> None:
+        device.world.closed_gates = {Step.DOWNLOAD}
+        await asyncio.Event().wait()
+
+    device.world.fetch = slow  # type: ignore[method-assign]
+    conductor = await held(device, "1")
+    assert device.journal.events[-1] == "hold"
+    device.world.fetch = fetch  # type: ignore[method-assign]
+    device.world.closed_gates = set()
+    await device.settle(conductor)
+    assert device.world.serving == release("1").id
+
+
+async def test_a_held_update_gives_way_to_a_newer_one(device: Device) -> None:
+    device.world.closed_gates = {Step.DOWNLOAD}
+    conductor = await held(device, "1")
+    conductor.offer(deployment("2", 3))
+    device.world.closed_gates = set()
+    await device.settle(conductor)
+    assert device.world.serving == release("2").id
+    assert device.world.switches == [release("2").id]
 
 
 async def test_an_unknown_state_leads_back_to_the_previous_release(device: Device) -> None:

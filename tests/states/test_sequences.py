@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from states.gates import Step
 from states.machine import STATES
 from states.model import Deployment
 from states.policy import Policy
@@ -30,6 +31,7 @@ events = st.one_of(
     st.tuples(st.just("withdraw"), st.none()),
     st.tuples(st.just("accident"), st.tuples(st.sampled_from(STEPS), st.sampled_from(ACCIDENTS))),
     st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("gate"), st.sampled_from(Step)),
     st.tuples(st.just("steps"), st.integers(1, 9)),
 )
 
@@ -51,6 +53,8 @@ class Life:
         elif event == "accident" and isinstance(value, tuple):
             step, accident = value
             self.device.world.accidents.setdefault(step, []).append(accident)
+        elif event == "gate" and isinstance(value, Step):
+            self.device.world.closed_gates ^= {value}
         elif event == "restart":
             self.agent = self.device.start()
         elif isinstance(value, int):
@@ -60,7 +64,8 @@ class Life:
     async def steps(self, count: int) -> None:
         async with self.device.pumping():
             for _ in range(count):
-                if self.agent.state == "idle" and not self.agent.has_news:
+                held = self.agent.state == "held" and self.device.world.closed_gates
+                if held or (self.agent.state == "idle" and not self.agent.has_news):
                     return
                 try:
                     await self.agent.step()
@@ -81,6 +86,7 @@ class Life:
     async def rest(self) -> None:
         """Without further accidents the newest manifest is served, or its content is rejected."""
         self.device.world.accidents.clear()
+        self.device.world.closed_gates.clear()
         self.agent = self.device.start()
         self.sequence += 1
         final = Deployment(self.sequence, release("9"))

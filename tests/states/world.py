@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from states.conductor import Conductor
+from states.gates import Step
 from states.model import Deployment, Package, Release
 from states.policy import Policy
 from states.ports import Ports, Postponed, Stored, WorkerFigures
@@ -135,6 +136,7 @@ class World:
     camera: bool = True
     accidents: dict[str, list[Exception | BaseException | Accident]] = field(default_factory=dict)
     switches: list[str | None] = field(default_factory=list)
+    closed_gates: set[Step] = field(default_factory=set)
 
     def meet(self, step: str) -> None:
         queue = self.accidents.get(step, [])
@@ -175,6 +177,10 @@ class World:
 
     def collect(self, wanted: Iterable[Release] = ()) -> None:
         self.meet("collect")
+
+    # Gate
+    def closed(self, step: Step) -> str | None:
+        return "made up" if step in self.closed_gates else None
 
     # Fetcher
     async def fetch(
@@ -223,7 +229,7 @@ class Device:
     def start(self) -> Conductor:
         """Start the agent anew on what the journal holds."""
         world = self.world
-        ports = Ports(self.journal, world, world, world, world, self.clock)
+        ports = Ports(self.journal, world, world, world, world, world, self.clock)
         return Conductor(ports, self.policy)
 
     @asynccontextmanager
