@@ -54,7 +54,9 @@ def lower_thread_priority() -> None:
     On Linux each thread has a priority of its own, so work can be done quietly in one thread
     without the right to raise the priority of the process again afterwards.
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
+    thread = threading.get_native_id()
+    already = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, max(already, LOW_PRIORITY))
 
 
 def restore_priorities() -> None:

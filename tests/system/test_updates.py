@@ -144,25 +144,16 @@ def test_the_inspecting_commands_answer_for_people_and_scripts(running: Bench) -
     running.deploy("1")
     running.await_served("1")
 
-    def say(*command: str) -> str:
-        answer = subprocess.run(
-            (*EDGEFERRY, *command, "--config", str(running.device.config)),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return answer.stdout
-
-    status = json.loads(say("status", "--json"))
+    status = json.loads(say(running, "status", "--json"))
     keys = "state since connected active previous target rejected last_error next_try_in_s"
     assert {*keys.split(), "traffic", "worker"} <= status.keys()
-    assert json.loads(say("releases", "--json"))[0]["role"] == "active"
-    assert json.loads(say("history", "--json", "--limit", "1"))[0]["target"] == "idle"
-    assert "ai-model 1" in say("status")
-    assert "confirmed" in say("history", "--updates")
-    assert "downloading" in say("history")
+    assert json.loads(say(running, "releases", "--json"))[0]["role"] == "active"
+    assert json.loads(say(running, "history", "--json", "--limit", "1"))[0]["target"] == "idle"
+    assert "ai-model 1" in say(running, "status")
+    assert "confirmed" in say(running, "history", "--updates")
+    assert "downloading" in say(running, "history")
     running.device.stop()
-    stopped = json.loads(say("status", "--json"))
+    stopped = json.loads(say(running, "status", "--json"))
     assert (stopped["running"], stopped["connected"]) == (False, False)
     assert stopped["active"] == status["active"]
     assert stopped["worker"]["state"] == "away"
@@ -178,6 +169,34 @@ def test_a_second_agent_on_the_same_state_is_refused(running: Bench) -> None:
     )
     assert second.returncode == 1
     assert f"in use by process {running.device.agent.pid}" in second.stderr
+
+
+def say(bench: Bench, *command: str) -> str:
+    """What a command prints; it must succeed."""
+    answer = subprocess.run(
+        (*EDGEFERRY, *command, "--config", str(bench.device.config)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout
+
+
+def test_a_held_release_waits_on_disk_until_it_is_let_go(running: Bench) -> None:
+    running.deploy("1")
+    running.await_served("1")
+    assert "on hold: activation" in say(running, "hold")
+    running.deploy("2")
+    status = running.device.await_status("held", lambda s: s["state"] == "held", PATIENCE)
+    assert "release-hold" in status["waits_for"]
+    assert status["target"]["bytes_done"] == status["target"]["bytes_total"]
+    assert status["active"]["packages"]["ai-model"]["version"] == "1"
+    assert "release-hold" in say(running, "status")
+    running.device.agent.kill()
+    running.device.start("run")
+    running.device.await_status("still held", lambda s: s["running"], PATIENCE)
+    say(running, "release-hold")
+    running.await_served("2")
 
 
 def test_wrong_configuration_is_exit_status_2(bench: Bench) -> None:
