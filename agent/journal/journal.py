@@ -21,6 +21,9 @@ from states.ports import Stored
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
 
+KEPT_TRANSITIONS, KEPT_UPDATES = 10_000, 1_000
+"""Rows of history kept: years of updates, a few megabytes."""
+
 Announce = Callable[[Transition, str], Iterable[Message]]
 
 
@@ -82,6 +85,8 @@ class SqliteJournal:
                 self._write_update(update, now)
                 self._remember(transition, update, now)
             self._move(transition, now)
+            if transition.target == "idle":
+                self._forget_old_history()
             for message in self._announce(transition, now):
                 self.outbox.put(message, now)
 
@@ -134,6 +139,12 @@ class SqliteJournal:
         if transition.event == "confirm":
             self._db.execute("DELETE FROM confirmations WHERE release_id = ?", [update.release_id])
             self._db.table("confirmations").insert({"release_id": update.release_id, "at": now})
+
+    def _forget_old_history(self) -> None:
+        """Keep the journal's size bounded; what was rejected or confirmed is kept for good."""
+        for table, kept in (("transitions", KEPT_TRANSITIONS), ("updates", KEPT_UPDATES)):
+            newest = f"SELECT max(id) FROM {table}"  # noqa: S608 - the names stand above
+            self._db.table(table).delete_where(f"id <= ({newest}) - ?", [kept])
 
     def resumed(self, update: Update) -> None:
         """Remember that the agent was started again within the present state."""

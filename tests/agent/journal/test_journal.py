@@ -114,6 +114,25 @@ def test_only_the_newest_state_of_a_topic_is_kept_and_every_report(path: Path) -
     assert bodies == [("report", "1"), ("report", "2"), ("state", "3"), ("report", "3")]
 
 
+def test_old_history_is_forgotten_and_what_was_learnt_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.journal.journal.KEPT_TRANSITIONS", 5)
+    monkeypatch.setattr("agent.journal.journal.KEPT_UPDATES", 2)
+    journal = SqliteJournal(path, silent)
+    for number in range(1, 7):
+        package = replace(PACKAGE, version=str(number))
+        update = replace(UPDATE, id=number, deployment=Deployment(number, Release((package,))))
+        journal.commit(step("confirm", "confirming", "reporting", update))
+        journal.commit(step("reported", "reporting", "idle", update))
+    counts = {
+        table: journal._db.table(table).count
+        for table in ("transitions", "updates", "confirmations")
+    }
+    assert counts == {"transitions": 5, "updates": 2, "confirmations": 6}
+    assert journal.next_update_id() == 7
+
+
 def test_a_full_disk_postpones_instead_of_losing_the_step(path: Path) -> None:
     journal = SqliteJournal(path, silent)
     journal.commit(step("download", "manifest-received", "downloading"))
