@@ -28,6 +28,7 @@ from agent.store.releases import ReleaseDamaged
 from agent.trial import TrialLimits
 from agent.verify import ReleaseVerifier
 from agent.worker_client import WorkerClient
+from agent.worker_report import WorkerReport
 from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
@@ -175,6 +176,9 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_watchdog())
                 group.create_task(self._await_worker())
+                if isinstance(self._worker, WorkerClient):
+                    report = WorkerReport(self._worker, self._journal.outbox)
+                    group.create_task(report.run())
                 for part in (self._session, self._conductor, self._delivery, self._progress):
                     group.create_task(part.run(), name=type(part).__name__)
         finally:

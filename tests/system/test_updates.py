@@ -43,6 +43,12 @@ def test_a_deployment_is_served_and_reported(running: Bench) -> None:
     assert state["state"] == "idle"
     assert state["active"]["versions"] == {"ai-model": "1", "labels": "1"}
 
+    def worker_reported() -> bool:
+        told = running.fleet.management.device_state(running.device_id, "edgeferry/worker")
+        return bool(told and told["state"] in {"waiting", "serving"} and "dropped" in told)
+
+    await_that("the worker's figures arrive", worker_reported, PATIENCE, running.device.log_tail)
+
 
 def test_a_certificate_makes_a_device_known_by_itself(cloud: CloudProcess, bench: Bench) -> None:
     files = bench.fleet.issue_certificate(bench.folder / "pki", "camera-with-certificate")
