@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.config import Settings
 from agent.delivery import Delivery
+from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
@@ -118,7 +119,7 @@ class Agent:
             self._journal.checkpoints,
             self._session,
             DownloadSettings(
-                in_flight=download.in_flight,
+                in_flight=download.in_flight or None,
                 pace=CheckpointPace(download.checkpoint_blocks, download.checkpoint_seconds),
             ),
         )
@@ -131,7 +132,8 @@ class Agent:
             labels_package=device.labels_package,
         )
         gate = FileGate(device.state_dir, settings.gates())
-        return Ports(self._journal, store, downloader, verifier, self._worker, gate, LoopClock())
+        fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)
+        return Ports(self._journal, store, fetcher, verifier, self._worker, gate, LoopClock())
 
     def _active_release(self) -> Release | None:
         active = self._store.active()

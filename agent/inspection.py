@@ -85,6 +85,7 @@ class Inspector:
         rows = self._rows("SELECT * FROM updates ORDER BY id DESC LIMIT ?", limit)
         for row in rows:
             row["packages"] = json.loads(row["packages"])
+            row["companions"] = json.loads(row["companions"])
         return rows[::-1]
 
     def releases(self) -> list[Document]:

@@ -63,16 +63,21 @@ def give_way(state: str, offered: Deployment | None, wanted: Consideration) -> M
 
 @dataclass(frozen=True)
 class Holdings:
-    """What is on disk for a release: packages still ``missing``, bytes of them in partial files."""
+    """What is on disk for a release: packages still ``missing``, bytes of them in partial files.
+
+    ``patch_bytes`` are to be fetched besides: a patch lies beside what is made with it.
+    """
 
     missing: tuple[Package, ...]
     partial_bytes: int
     available_bytes: int
+    patch_bytes: int = 0
 
     @property
     def missing_bytes(self) -> int:
         """Bytes still to be fetched."""
-        return sum(package.size for package in self.missing) - self.partial_bytes
+        whole = sum(package.size for package in self.missing)
+        return whole - self.partial_bytes + self.patch_bytes
 
 
 def required_packages(release: Release, required: Iterable[str]) -> tuple[str, ...]:

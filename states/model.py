@@ -51,8 +51,24 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A patch that makes the package of that name out of a base the device may hold.
+
+    ``base`` is how the base's SHA-256 begins, ``patch`` the artifact as the manifest names it.
+    """
+
+    package: str
+    base: str
+    patch: Package
+
+
+@dataclass(frozen=True)
 class Deployment:
-    """A release as one manifest offered it. ``sequence`` orders manifests, not content."""
+    """A release as one manifest offered it. ``sequence`` orders manifests, not content.
+
+    ``companions`` are a shorter way to the same release and no part of its identity.
+    """
 
     sequence: int
     release: Release
+    companions: tuple[Companion, ...] = ()

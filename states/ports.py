@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from states.gates import Step
-from states.model import Deployment, Package, Release
+from states.model import Companion, Deployment, Package, Release
 from states.reasons import Rejection, Transient
 from states.update import Transition, Update
 
@@ -59,7 +59,10 @@ class Store(Protocol):
         """Bytes that may be written without touching the reserve."""
 
     def fetched_bytes(self, package: Package) -> int:
-        """Bytes of a package already held in a resumable partial download."""
+        """Bytes of a package already on disk, verified or in a resumable partial download."""
+
+    def holds_base(self, prefix: str) -> bool:
+        """Whether verified bytes are on disk whose SHA-256 begins so."""
 
     def active(self) -> str | None:
         """Release id that ``current`` points at, or None."""
@@ -81,9 +84,16 @@ class Fetcher(Protocol):
     """Downloads packages into the store, resumable after a power cut."""
 
     async def fetch(
-        self, packages: tuple[Package, ...], progress: Callable[[int, int], None]
+        self,
+        packages: tuple[Package, ...],
+        progress: Callable[[int, int], None],
+        companions: tuple[Companion, ...],
     ) -> None:
-        """Fetch all; ``progress(bytes_done, bytes_total)``. Raises Postponed or Rejected."""
+        """Fetch all, through a companion where that takes fewer bytes.
+
+        ``progress(bytes_done, bytes_total)`` counts bytes of the packages. Raises Postponed or
+        Rejected.
+        """
 
 
 class Verifier(Protocol):

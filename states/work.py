@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from states.decisions import Holdings, after_restore, plan, postpone, refuse, turn_back
+from states.deltas import bytes_to_fetch, patches_for
 from states.gates import Step
 from states.policy import Policy
 from states.ports import Ports, Postponed, WorkerFigures
@@ -64,14 +65,18 @@ class Work:
 
     def _holdings(self, update: Update) -> Holdings:
         store = self._ports.store
-        missing = store.missing(update.deployment.release)
+        deployment = update.deployment
+        missing = store.missing(deployment.release)
         partial = sum(store.fetched_bytes(package) for package in missing)
-        return Holdings(missing, partial, store.available_bytes())
+        patches = patches_for(missing, deployment.companions, store)
+        patch_bytes = sum(bytes_to_fetch(patch, store) for patch in patches)
+        return Holdings(missing, partial, store.available_bytes(), patch_bytes)
 
     async def _download(self, update: Update) -> Move:
         before = self._holdings(update)
         try:
-            await self._ports.fetcher.fetch(before.missing, self._progress)
+            companions = update.deployment.companions
+            await self._ports.fetcher.fetch(before.missing, self._progress, companions)
         except Postponed as difficulty:
             if self._holdings(update).missing_bytes >= before.missing_bytes:
                 raise

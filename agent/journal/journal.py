@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.outbox import Message, Outbox
 from agent.journal.schema import journal_errors, open_journal, utc_now
-from states.model import Deployment, Package, Release
+from states.model import Companion, Deployment, Package, Release
 from states.ports import Stored
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
@@ -200,15 +200,15 @@ def _first(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _as_row(update: Update) -> dict[str, Any]:
-    packages = [
-        {"name": p.name, "version": p.version, "sha256": p.sha256, "size": p.size, "uri": p.uri}
-        for p in update.deployment.release.packages
-    ]
+    deployment = update.deployment
+    packages = [asdict(package) for package in deployment.release.packages]
+    companions = [asdict(companion) for companion in deployment.companions]
     return {
         "id": update.id,
         "release_id": update.release_id,
         "sequence": update.deployment.sequence,
         "packages": json.dumps(packages),
+        "companions": json.dumps(companions),
         "fallback": update.fallback,
         "attempts": update.attempts,
         "resumes": update.resumes,
@@ -221,9 +221,13 @@ def _as_row(update: Update) -> dict[str, Any]:
 
 def _as_update(row: dict[str, Any]) -> Update:
     packages = tuple(Package(**package) for package in json.loads(row["packages"]))
+    companions = tuple(
+        Companion(c["package"], c["base"], Package(**c["patch"]))
+        for c in json.loads(row["companions"])
+    )
     return Update(
         id=row["id"],
-        deployment=Deployment(row["sequence"], Release(packages)),
+        deployment=Deployment(row["sequence"], Release(packages), companions),
         fallback=row["fallback"],
         attempts=row["attempts"],
         resumes=row["resumes"],

@@ -104,6 +104,12 @@ def first_tables(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def companions_of_updates(db: Database) -> None:
+    """Remember which patches a deployment brought along."""
+    db.execute("ALTER TABLE updates ADD COLUMN companions TEXT NOT NULL DEFAULT '[]'")
+
+
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 

@@ -62,6 +62,11 @@ class Blobs:
         path = self.path(package.sha256)
         return path.is_file() and path.stat().st_size == package.size
 
+    def any_beginning_with(self, prefix: str) -> bool:
+        """Whether there is a verified artifact whose SHA-256 begins so."""
+        with storage_errors(self.folder):
+            return any(path.name.startswith(prefix) for path in self.folder.iterdir())
+
     def partial_bytes(self, package: Package) -> int:
         """Bytes of disk already taken by the partial download, never more than its size."""
         path = self.partial_path(package.sha256)

@@ -91,8 +91,12 @@ class ReleaseStore:
         return max(0, space.f_bavail * space.f_frsize - self._reserve_bytes)
 
     def fetched_bytes(self, package: Package) -> int:
-        """Bytes of disk a partial download of the package takes already."""
-        return self._blobs.partial_bytes(package)
+        """Bytes of a package already on disk, verified or in a partial download."""
+        return package.size if self.has(package) else self._blobs.partial_bytes(package)
+
+    def holds_base(self, prefix: str) -> bool:
+        """Whether verified bytes are on disk whose SHA-256 begins so."""
+        return self._blobs.any_beginning_with(prefix)
 
     def active(self) -> str | None:
         """Release id that ``current`` points at, or None."""

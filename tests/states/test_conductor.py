@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from states.conductor import Conductor
 from states.gates import Step
 from states.machine import STATES
-from states.model import Deployment, Package, Release
+from states.model import Deployment, Release
 from states.policy import Policy
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
@@ -367,7 +365,7 @@ async def test_a_closed_activation_gate_lets_the_download_go_on(device: Device) 
 async def test_a_gate_that_closes_in_mid_download_breaks_it_off(device: Device) -> None:
     fetch = device.world.fetch
 
-    async def slow(packages: tuple[Package, ...], progress: Callable[[int, int], None]) -> None:
+    async def slow(*_: object) -> None:
         device.world.closed_gates = {Step.DOWNLOAD}
         await asyncio.Event().wait()
 

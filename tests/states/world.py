@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from states.conductor import Conductor
 from states.gates import Step
-from states.model import Deployment, Package, Release
+from states.model import Companion, Deployment, Package, Release
 from states.policy import Policy
 from states.ports import Ports, Postponed, Stored, WorkerFigures
 from states.reasons import Rejection
@@ -157,6 +157,9 @@ class World:
     def fetched_bytes(self, package: Package) -> int:
         return self.partial.get(package.sha256, 0)
 
+    def holds_base(self, prefix: str) -> bool:
+        return any(sha256.startswith(prefix) for sha256 in self.blobs)
+
     def active(self) -> str | None:
         return self.current
 
@@ -184,7 +187,10 @@ class World:
 
     # Fetcher
     async def fetch(
-        self, packages: tuple[Package, ...], progress: Callable[[int, int], None]
+        self,
+        packages: tuple[Package, ...],
+        progress: Callable[[int, int], None],
+        companions: tuple[Companion, ...],
     ) -> None:
         for package in packages:
             self.meet("fetch")

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from agent.download.partial import CheckpointPace
 from agent.store.files import Files, OpenFile
-from states.ports import Fetcher
 from tests.support.downloading import (
     Answer,
     Device,
@@ -43,8 +42,6 @@ def model() -> bytes:
 
 
 async def test_an_artifact_arrives_as_it_was_published(device: Device, model: bytes) -> None:
-    fetcher: Fetcher = device.downloader
-    assert fetcher
     package = device.publish("ai-model", model)
     await device.fetch(package)
     assert device.content(package) == model
