@@ -1,0 +1,1 @@
+"""Benchmarks against the reference figures, over links as bad as real ones."""
