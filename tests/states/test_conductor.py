@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -365,7 +367,7 @@ async def test_a_closed_activation_gate_lets_the_download_go_on(device: Device) 
 async def test_a_gate_that_closes_in_mid_download_breaks_it_off(device: Device) -> None:
     fetch = device.world.fetch
 
-    async def slow(*_: object) -> None:
+    async def slow(*_: Any, **__: Any) -> None:
         device.world.closed_gates = {Step.DOWNLOAD}
         await asyncio.Event().wait()
 
