@@ -134,7 +134,12 @@ class DownloadSettings(Section):
         (), description='Times of day for downloads, like ["22:00-06:00"]; any time when empty.'
     )
 
-    in_flight: int = Field(4, ge=1, le=64, description="Block requests under way at a time.")
+    in_flight: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Most block requests under way; 0 for what the link carries, 1 is lock-step.",
+    )
     checkpoint_blocks: int = Field(64, ge=1, description="Blocks between two checkpoints.")
     checkpoint_seconds: float = Field(
         5.0, gt=0, description="Longest time between two; at 20 blocks/s the count comes first."

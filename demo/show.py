@@ -111,7 +111,6 @@ def configuration(
             "requests_per_second": 0,
         },
         "worker": {"source": f"dir:{files.pictures}", "frames_per_second": FRAMES_PER_SECOND},
-        "download": {"in_flight": 16},
     }
 
 

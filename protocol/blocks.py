@@ -59,7 +59,7 @@ async def fetch_block(
         response = await send(get(uri, accept, (number, size_exponent)))
         problem = _mismatch(response, number, size_exponent)
         if not problem:
-            return _block(response)
+            return block_of(response)
     raise LinkError(
         f"{uri}: asked {_MAX_WRONG_ANSWERS} times for block {number} of {16 << size_exponent}"
         f" bytes, got {problem}; try again later"
@@ -108,7 +108,8 @@ def _exponent_of(block: Block) -> int:
     return len(block.payload).bit_length() - 5
 
 
-def _block(response: Message) -> Block:
+def block_of(response: Message) -> Block:
+    """The block in a 2.05 response."""
     option = response.opt.block2
     return Block(
         number=0 if option is None else option.block_number,

@@ -11,6 +11,7 @@ import asyncio
 from aiocoap import Message
 from aiocoap.pipe import Pipe
 
+from protocol.block_requests import Settle
 from protocol.credentials import Credential, PskCredential
 from protocol.dialling import ClientSocket, Unreachable, resolve, timed_out
 from protocol.dtls.contexts import client_context
@@ -81,6 +82,7 @@ class ClientLink:
 
     def __init__(self, client: ClientSocket) -> None:
         self.lost = client.lost
+        self._blocks = client.blocks
         self._remote = client.remote
         self._stack = client.stack
         self._closed = False
@@ -138,6 +140,26 @@ class ClientLink:
         if event.exception is not None:
             raise self._failure(event.exception)
         return event.message
+
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
+        """Ask for one block, past aiocoap; ``settle`` gets the block or the error, maybe at once.
+
+        It is sent once and waited for without end: retransmit it yourself, as a new request.
+        Returns a token for :meth:`forget_block`. Raises LinkLost, and CodecError for a URI without
+        a path.
+        """
+        self._require_open()
+        return self._blocks.ask(uri, number, size_exponent, settle, confirmable=confirmable)
+
+    def forget_block(self, token: bytes) -> None:
+        """Lose interest in the answer to a block request."""
+        self._blocks.forget(token)
+
+    def give_up(self, reason: str) -> None:
+        """Lose the link for ``reason``: everything under way fails with LinkLost."""
+        self._remote.fail(LinkLost(reason))
 
     def observe(self, message: Message) -> Observation:
         """Follow a resource: ``message`` is a GET, its Observe option is set here.

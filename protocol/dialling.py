@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from OpenSSL import SSL
 
+from protocol.block_requests import BlockRequests
 from protocol.dtls.connection import DtlsConnection
 from protocol.errors import HandshakeTimedOut, LinkError, LinkLost
 from protocol.remote import DtlsRemote
@@ -28,6 +29,7 @@ class ClientSocket(asyncio.DatagramProtocol):
 
     def __init__(self, stack: CoapStack) -> None:
         self.stack = stack
+        self.blocks = BlockRequests(self._send, stack.messages.next_message_id)
         self.lost = asyncio.Event()
         self.remote: DtlsRemote
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,13 +102,18 @@ class ClientSocket(asyncio.DatagramProtocol):
 
     def arrived(self, remote: DtlsRemote, plaintext: bytes) -> None:
         """A decrypted record came in."""
-        self.stack.arrived(remote, plaintext)
+        if not self.blocks.take_in(plaintext):
+            self.stack.arrived(remote, plaintext)
+
+    def _send(self, message: bytes) -> None:
+        self.remote.send(message)
 
     def ended(self, remote: DtlsRemote, error: LinkError) -> None:
         """Everything that waits fails now; the socket is closed."""
         if not self._opened.done():
             self._opened.set_exception(error)
         self.stack.ended(remote, error)
+        self.blocks.end(error)
         self.lost.set()
         if self._transport is not None:
             self._transport.close()

@@ -6,8 +6,10 @@ import asyncio
 
 from aiocoap import Message
 
+from protocol.block_requests import Settle
+from protocol.blocks import Block
 from protocol.client import ClientLink, Observation
-from protocol.errors import LinkError, LinkLost, TooManyRequests
+from protocol.errors import LinkError, LinkLost, ProtocolError, TooManyRequests
 from protocol.pacing import Lane, Pacer
 from protocol.requests import raise_for_error
 
@@ -59,6 +61,20 @@ class Exchange:
             path = "/".join(message.opt.uri_path)
             raise LinkError(f"{path}: no answer within {self._timeout:g} s; try again") from None
         return self.checked(response)
+
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
+        """Ask for a block whose turn has come; see :meth:`ClientLink.ask_block`."""
+
+        def settled(outcome: Block | ProtocolError) -> None:
+            if not isinstance(outcome, LinkError):
+                self._unanswered = 0
+            if isinstance(outcome, TooManyRequests):
+                self._pacer.slow_down(outcome.retry_after)
+            settle(outcome)
+
+        return self.link.ask_block(uri, number, size_exponent, settled, confirmable=confirmable)
 
     async def observe(self, message: Message) -> Observation:
         """Register an observation in its turn."""

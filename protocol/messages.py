@@ -64,6 +64,10 @@ class WindowedMessageManager(MessageManager):  # type: ignore[misc]
         self._send_initially(message, lambda: None)
         return answered
 
+    def next_message_id(self) -> int:
+        """A message ID for somebody who sends past this manager over the same link."""
+        return self._next_message_id()
+
     def dispatch_message(self, message: Message) -> None:
         """Take in a message; an empty NON, Zephyr devices' keep-alive, is answered with a reset."""
         if message.code is EMPTY and message.mtype is NON:

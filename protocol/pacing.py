@@ -1,9 +1,12 @@
 """One request budget for everything a device sends.
 
 Golioth: a device may send 20 requests per second, more are answered 4.29. The bucket stays a
-little under the limit, so that no second ever sees more: it holds a tenth of it as burst and
-refills with the rest. Blocks and messages wait in lanes of their own which take turns, so that a
-download can't starve telemetry and telemetry can't starve a download.
+little under the limit and holds a single request, so that they leave evenly spaced and no second
+ever sees more, jitter on the way included. Blocks and messages wait in lanes of their own which
+take turns, so that a download can't starve telemetry and telemetry can't starve a download.
+
+Beside the requests the bytes may be capped, answers included: a request for a block is charged
+with what will come back.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ GOLIOTH_LIMIT = 20.0
 DEFAULT_PAUSE = 2.0
 MAX_PAUSE = 300.0
 
-_BURST_SHARE = 0.1
+_MESSAGE_BYTES = 256  # a message and its answer, roughly, DTLS included
+_HEADROOM = 0.975
 _LOWEST_SHARE = 1 / 16
 _RECOVERY_SECONDS = 30.0
+
+
+_Waiter = tuple[asyncio.Future[None], int]
 
 
 class Lane(Enum):
@@ -40,7 +47,7 @@ class TokenBucket:
 
     def __init__(self, limit: float | None, now: float) -> None:
         self._limit = limit
-        self._tokens = self._burst
+        self._tokens = 1.0
         self._refilled_at = now
         self._paused_until = now
         self._share = 1.0  # of the full rate, at the end of the last pause
@@ -52,7 +59,7 @@ class TokenBucket:
         if self._limit is None:
             return 0.0
         rate = self.rate(now)
-        self._tokens = min(self._burst, self._tokens + (now - self._refilled_at) * rate)
+        self._tokens = min(1.0, self._tokens + (now - self._refilled_at) * rate)
         self._refilled_at = now
         # The tolerance absorbs rounding, or a waiter could be asked to wait for 1e-17 s for ever.
         if self._tokens < 1 - 1e-9:
@@ -64,8 +71,11 @@ class TokenBucket:
         """Tokens per second at this time: all of it, or less for a while after a 4.29."""
         if self._limit is None:
             return float("inf")
-        full = max(self._limit - self._burst, self._limit / 2)
-        return full * min(1.0, self._share + (now - self._paused_until) / _RECOVERY_SECONDS)
+        return (
+            _HEADROOM
+            * self._limit
+            * min(1.0, self._share + (now - self._paused_until) / _RECOVERY_SECONDS)
+        )
 
     def slow_down(self, now: float, retry_after: float | None) -> None:
         """Heed a 4.29: pause for its Max-Age (seconds) or a default, then go on at half the rate.
@@ -84,27 +94,54 @@ class TokenBucket:
     def _current_share(self, now: float) -> float:
         return self._share + (now - self._paused_until) / _RECOVERY_SECONDS
 
-    @property
-    def _burst(self) -> float:
-        return max(1.0, (self._limit or 0.0) * _BURST_SHARE)
+
+class ByteBudget:
+    """The arithmetic of a cap in bytes per second; None means none."""
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._free_at = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next message may be sent."""
+        return max(0.0, self._free_at - now)
+
+    def spend(self, now: float, byte_count: int) -> None:
+        """A message is sent that takes so many bytes of the link."""
+        if self._limit is not None:
+            self._free_at = max(self._free_at, now) + byte_count / self._limit
 
 
 class Pacer:
-    """Lets requests go one by one, as the budget allows."""
+    """Lets requests go one by one, as the budget allows.
 
-    def __init__(self, limit: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``limit`` is in requests per second, ``byte_limit`` in bytes per second; None means no limit.
+    """
+
+    def __init__(
+        self,
+        limit: float | None,
+        byte_limit: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
         self._bucket = TokenBucket(limit, clock())
-        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+        self._bytes = ByteBudget(byte_limit)
+        self._waiting: dict[Lane, deque[_Waiter]] = {lane: deque() for lane in Lane}
         self._served_last = Lane.MESSAGES
         self._timer: asyncio.TimerHandle | None = None
 
-    async def turn(self, lane: Lane) -> None:
-        """Return when the next request of this lane may be sent."""
+    async def turn(self, lane: Lane, byte_count: int = _MESSAGE_BYTES) -> None:
+        """Return when the next request of this lane may be sent, ``byte_count`` with its answer."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting[lane].append(future)
+        self._waiting[lane].append((future, byte_count))
         self._grant()
         await future
+
+    def turn_at_once(self, lane: Lane, byte_count: int = _MESSAGE_BYTES) -> bool:
+        """Take a turn if one is to be had without waiting."""
+        return self._next_lane() is None and self._take(lane, byte_count) == 0
 
     def slow_down(self, retry_after: float | None) -> None:
         """Heed a 4.29 with this Max-Age in seconds, None if it had none."""
@@ -112,16 +149,25 @@ class Pacer:
 
     def _grant(self) -> None:
         while (lane := self._next_lane()) is not None:
-            delay = self._bucket.take(self._clock())
+            future, byte_count = self._waiting[lane][0]
+            delay = self._take(lane, byte_count)
             if delay > 0:
                 self._wake_in(delay)
                 return
+            self._waiting[lane].popleft()
+            future.set_result(None)
+
+    def _take(self, lane: Lane, byte_count: int) -> float:
+        now = self._clock()
+        delay = self._bytes.wait(now) or self._bucket.take(now)
+        if delay == 0:
+            self._bytes.spend(now, byte_count)
             self._served_last = lane
-            self._waiting[lane].popleft().set_result(None)
+        return delay
 
     def _next_lane(self) -> Lane | None:
         for queue in self._waiting.values():
-            while queue and queue[0].done():  # its waiter was cancelled
+            while queue and queue[0][0].done():  # its waiter was cancelled
                 queue.popleft()
         # The lane that was served last comes last.
         lanes = sorted(Lane, key=lambda lane: lane is self._served_last)

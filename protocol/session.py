@@ -6,7 +6,8 @@ polled anew on each, and everything the device sends is paced by one budget::
     session = DeviceSession("coap.golioth.io", 5684, credential, on_manifest=…, on_connection=…)
     task = asyncio.create_task(session.run())
     await session.wait_connected()
-    block = await session.get_block("/.u/c/ai-model@2", 0)
+    await session.block_turn(1024)
+    session.ask_block("/.u/c/ai-model@2", 0, 6, settle=…)
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aiocoap import Message
-
 from protocol.backoff import Backoff
-from protocol.blocks import MAX_SIZE_EXPONENT, Block, fetch_block
+from protocol.block_requests import Settle
 from protocol.client import ClientLink, connect
 from protocol.credentials import Credential
 from protocol.desired import ManifestWatcher, fetch_manifest
@@ -36,6 +35,7 @@ from protocol.values import LogLine, encode_log, encode_value
 
 # Golioth: larger payloads risk IP fragmentation.
 MAX_PAYLOAD_BYTES = 1024
+_BLOCK_OVERHEAD = 160  # request and answer beside the block itself, DTLS included
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ class SessionSettings:
     """How a session behaves; times are in seconds, the defaults fit Golioth.
 
     A dead server is noticed after ``keepalive_interval`` + ``ping_timeout``, which is below 30 s.
-    ``requests_per_second`` is the server's limit, None for a server without one. A link that held
-    for ``stable_after`` makes the next reconnection start with short waits again.
+    ``requests_per_second`` is the server's limit, None for a server without one;
+    ``bytes_per_second`` caps what the device takes of its link, both ways together. A link that
+    held for ``stable_after`` makes the next reconnection start with short waits again.
     """
 
     requests_per_second: float | None = GOLIOTH_LIMIT
+    bytes_per_second: float | None = None
     poll_interval: float = 300.0
     keepalive_interval: float = 8.0
     ping_timeout: float = 18.0
@@ -97,9 +99,8 @@ class DeviceSession:
         self._settings = settings or SessionSettings()
         self._on_manifest = on_manifest
         self._on_connection = on_connection
-        self._exchange = Exchange(
-            Pacer(self._settings.requests_per_second), self._settings.request_timeout
-        )
+        self._pacer = Pacer(self._settings.requests_per_second, self._settings.bytes_per_second)
+        self._exchange = Exchange(self._pacer, self._settings.request_timeout)
         self._connected = asyncio.Event()
         self._link: ClientLink | None = None
         self._past = Traffic()
@@ -137,15 +138,36 @@ class DeviceSession:
                 self._on_connection(False, error)
             await backoff.pause()
 
-    async def get_block(
-        self, uri: str, number: int, size_exponent: int = MAX_SIZE_EXPONENT
-    ) -> Block:
-        """Fetch block ``number`` of 2^(``size_exponent`` + 4) bytes of an artifact.
+    def block_turn_at_once(self, block_size: int) -> bool:
+        """Take the turn for one :meth:`ask_block`, if the budget has one without waiting."""
+        return self._pacer.turn_at_once(Lane.BLOCKS, block_size + _BLOCK_OVERHEAD)
 
-        Any number of calls may run at once; ``uri`` is the manifest's. What comes back is that very
-        block, or LinkError or ResponseError is raised.
+    async def block_turn(self, block_size: int) -> None:
+        """Wait for the turn for one :meth:`ask_block` of a block of so many bytes."""
+        await self._pacer.turn(Lane.BLOCKS, block_size + _BLOCK_OVERHEAD)
+
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
+        """Ask for block ``number`` of 2^(``size_exponent`` + 4) bytes of an artifact.
+
+        ``uri`` is the manifest's. Nothing is waited for or sent again: ``settle`` is called when
+        the answer or an error comes (LinkError, LinkLost when the link dies, ResponseError), maybe
+        before this returns, or never. What comes may be another block than the one asked for. Any
+        number may be under way. Returns a token for :meth:`forget_block`. Raises LinkLost when not
+        connected.
         """
-        return await fetch_block(self._send_block_request, uri, number, size_exponent)
+        return self._exchange.ask_block(uri, number, size_exponent, settle, confirmable=confirmable)
+
+    def forget_block(self, token: bytes) -> None:
+        """Lose interest in an answer."""
+        if self._link is not None:
+            self._link.forget_block(token)
+
+    def give_up_link(self, reason: str) -> None:
+        """Replace a link that is useless though it looks alive, for ``reason``."""
+        if self._link is not None:
+            self._link.give_up(reason)
 
     async def fetch_manifest(self) -> Manifest:
         """GET the manifest now; raises CodecError as well."""
@@ -173,9 +195,6 @@ class DeviceSession:
                 " split or shorten the value"
             )
         await self._exchange.request(post(path, payload, ContentFormat.CBOR))
-
-    async def _send_block_request(self, message: Message) -> Message:
-        return await self._exchange.request(message, Lane.BLOCKS)
 
     async def _hold_one_link(self, backoff: Backoff) -> None:
         """Connect and use the link until it is lost, which is raised."""

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from agent.download.engine import BlockSource, FixedWindow
+from agent.download.engine import BlockSource
 from agent.download.fetch_job import FetchJob, Ledger, Progress
 from agent.download.partial import CheckpointPace, Checkpoints, Partial
+from agent.download.statistics import DownloadStatistics
 from agent.download.transfer import Transfer
+from agent.download.window import Patience, WindowEngine
 from agent.store.release_store import ReleaseStore
 from states.model import Package
 from states.ports import Postponed, Rejected
@@ -32,10 +34,14 @@ _ABSOLUTE_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """How artifacts are fetched. ``in_flight`` requests at a time; 1 is lock-step."""
+    """How artifacts are fetched.
 
-    in_flight: int = 4
+    ``in_flight`` requests at a time at most, None for as many as the link carries; 1 is lock-step.
+    """
+
+    in_flight: int | None = None
     pace: CheckpointPace = field(default_factory=CheckpointPace)
+    patience: Patience = field(default_factory=Patience)
 
 
 class Downloader:
@@ -51,13 +57,18 @@ class Downloader:
         self._store = store
         self._checkpoints = checkpoints
         self._pace = settings.pace
-        self._engine = FixedWindow(source, settings.in_flight)
+        self._engine = WindowEngine(source, settings.in_flight, settings.patience)
         self._ledger = Ledger()
 
     @property
     def downloaded_bytes(self) -> int:
         """Payload of all answers since the start of the process, the useless ones included."""
         return self._ledger.downloaded_bytes
+
+    @property
+    def statistics(self) -> DownloadStatistics:
+        """How the download under way is doing, or how the last one did."""
+        return self._engine.statistics
 
     async def fetch(self, packages: tuple[Package, ...], progress: Progress) -> None:
         """Fetch all packages into the store.
@@ -75,8 +86,11 @@ class Downloader:
         self._check_space(absent)
         with self._opened(absent) as transfers:
             job = FetchJob(transfers, self._store, self._checkpoints, self._ledger, progress, held)
-            await job.start()
-            await self._engine.run(job)
+            try:
+                job.start()
+                await self._engine.run(job)
+            finally:
+                await job.rest()
 
     @contextmanager
     def _opened(self, absent: list[Package]) -> Iterator[list[Transfer]]:

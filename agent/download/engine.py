@@ -1,4 +1,4 @@
-"""How block requests are put on the link: the part a faster engine replaces.
+"""What the download engine stands between: the work, and where blocks come from.
 
 An engine takes requests from a :class:`BlockWork`, gets them answered by a :class:`BlockSource` and
 hands the answers back in whatever order they come. It knows neither files nor releases; the work
@@ -7,7 +7,7 @@ knows nothing of links.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,17 +38,38 @@ class Block(Protocol):
         """What the server calls these very contents."""
 
 
+Settle = Callable[[Block | ProtocolError], None]
+
+
 class BlockSource(Protocol):
     """Where blocks come from: a device session."""
 
-    async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Block:
-        """Fetch block ``number`` of 2^(``size_exponent`` + 4) bytes (RFC 7959).
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
+        """Ask once for block ``number`` of 2^(``size_exponent`` + 4) bytes (RFC 7959).
 
-        Raises LinkError or ResponseError. Calls may overlap.
+        ``settle`` gets the answer or the error; or nothing ever comes. Returns a token. Raises
+        LinkError.
         """
 
+    def forget_block(self, token: bytes) -> None:
+        """Don't settle this request any more."""
 
-@dataclass(frozen=True)
+    def block_turn_at_once(self, block_size: int) -> bool:
+        """Take the turn for one request, if the budget has one now."""
+
+    async def block_turn(self, block_size: int) -> None:
+        """Wait for the turn for one request."""
+
+    async def wait_connected(self) -> None:
+        """Return as soon as a link is up."""
+
+    def give_up_link(self, reason: str) -> None:
+        """Replace the link: it has gone silent."""
+
+
+@dataclass(frozen=True, slots=True)
 class BlockRequest:
     """A block to ask for. ``artifact`` and ``generation`` are notes of whoever asked."""
 
@@ -58,51 +79,30 @@ class BlockRequest:
     artifact: str
     generation: int
 
+    @property
+    def block_size(self) -> int:
+        """Bytes asked for."""
+        return 16 << self.size_exponent
+
 
 class BlockWork(Protocol):
-    """What there is to fetch. All calls come one at a time."""
+    """What there is to fetch. Whatever it raises ends the whole run."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it does something beside, after which there may be more to take."""
 
     def take(self) -> BlockRequest | None:
         """The next request, None when there is nothing to ask at present."""
 
-    async def deliver(self, request: BlockRequest, block: Block) -> None:
-        """An answer. What is raised ends the whole run."""
+    def wants(self, request: BlockRequest) -> bool:
+        """Whether an answer to this request still matters."""
+
+    def deliver(self, request: BlockRequest, block: Block) -> None:
+        """An answer."""
 
     def failed(self, request: BlockRequest, error: ProtocolError) -> None:
-        """No answer, or an error. What is raised ends the whole run."""
+        """An error instead of an answer, or no answer for too long."""
 
-
-class FixedWindow:
-    """Keeps a constant number of requests in flight."""
-
-    def __init__(self, source: BlockSource, in_flight: int) -> None:
-        self._source = source
-        self._in_flight = in_flight
-
-    async def run(self, work: BlockWork) -> None:
-        """Fetch until nothing is left to ask and nothing under way."""
-        under_way: dict[asyncio.Task[Block], BlockRequest] = {}
-        try:
-            while self._fill(under_way, work):
-                answered, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                for task in answered:
-                    await self._hand_over(task, under_way.pop(task), work)
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-
-    def _fill(self, under_way: dict[asyncio.Task[Block], BlockRequest], work: BlockWork) -> bool:
-        while len(under_way) < self._in_flight and (request := work.take()) is not None:
-            call = self._source.get_block(request.uri, request.number, request.size_exponent)
-            under_way[asyncio.ensure_future(call)] = request
-        return bool(under_way)
-
-    @staticmethod
-    async def _hand_over(task: asyncio.Task[Block], request: BlockRequest, work: BlockWork) -> None:
-        try:
-            block = task.result()
-        except ProtocolError as error:
-            work.failed(request, error)
-        else:
-            await work.deliver(request, block)
+    def on_rest(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` whenever something done beside has ended."""

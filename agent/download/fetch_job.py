@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -13,14 +14,11 @@ from agent.download.partial import Checkpoints
 from agent.download.transfer import Transfer
 from agent.store.blobs import WrongContent
 from agent.store.release_store import ReleaseStore
-from protocol.errors import LinkError, ProtocolError, ResponseError, TooManyRequests
+from protocol.errors import LinkError, ProtocolError, ResponseError
 from states.ports import Postponed
 from states.reasons import Transient
 
 Progress = Callable[[int, int], None]
-
-# The session slows down by itself on 4.29; that many in a row mean that it does not help.
-_MAX_REFUSALS = 10
 
 
 @dataclass
@@ -57,49 +55,94 @@ class FetchJob:
         self._progress = progress
         self._held = held_bytes
         self._total = held_bytes + sum(t.package.size for t in self._transfers.values())
-        self._refusals = 0
+        self._beside: dict[Transfer, asyncio.Task[None]] = {}
+        self._trouble: BaseException | None = None
+        self._wake: Callable[[], None] = lambda: None
 
-    async def start(self) -> None:
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint or a verification is under way."""
+        return bool(self._beside)
+
+    def on_rest(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` after each checkpoint and verification."""
+        self._wake = wake
+
+    async def rest(self) -> None:
+        """Return when nothing is done beside any more, which is cut short."""
+        for task in self._beside.values():
+            task.cancel()
+        await asyncio.gather(*self._beside.values(), return_exceptions=True)
+
+    def start(self) -> None:
         """Finish what was complete already when the last call ended."""
-        for transfer in [t for t in self._transfers.values() if t.partial.complete]:
-            await self._finish(transfer)
+        for transfer in self._transfers.values():
+            self._look_after(transfer)
         self._report_progress()
 
     def take(self) -> BlockRequest | None:
-        """The next request of the first transfer that has one."""
-        requests = (transfer.take() for transfer in self._transfers.values())
-        return next((request for request in requests if request is not None), None)
+        """The next request of the first transfer that has one. Raises Postponed or Rejected."""
+        if self._trouble is not None:
+            raise self._trouble
+        for transfer in self._transfers.values():
+            if transfer in self._beside and transfer.partial.at_stake:
+                continue
+            if (request := transfer.take()) is not None:
+                return request
+        return None
 
-    async def deliver(self, request: BlockRequest, block: Block) -> None:
+    def wants(self, request: BlockRequest) -> bool:
+        """Whether an answer to this request still matters."""
+        transfer = self._transfers.get(request.artifact)
+        return transfer is not None and transfer.wants(request)
+
+    def deliver(self, request: BlockRequest, block: Block) -> None:
         """Use an answer. Raises Postponed or Rejected."""
-        self._refusals = 0
         self._ledger.downloaded_bytes += len(block.payload)
         transfer = self._transfers.get(request.artifact)
-        if transfer is None or not transfer.accept(request, block):
-            return
-        self._report_progress()
-        if transfer.partial.complete:
-            await self._finish(transfer)
-        elif transfer.partial.checkpoint_due:
-            await transfer.partial.checkpoint_beside()
-            self._check_reserve()
+        if transfer is not None and transfer.accept(request, block):
+            self._report_progress()
+            self._look_after(transfer)
 
     def failed(self, request: BlockRequest, error: ProtocolError) -> None:
         """Ask again where that may help. Raises Postponed."""
         if isinstance(error, LinkError):
             raise Postponed(Transient.LINK_LOST, f"{request.uri}: {error}") from error
         transfer = self._transfers.get(request.artifact)
-        if transfer is None or transfer.is_stale(request):
+        if transfer is None or not transfer.wants(request):
             return
-        if isinstance(error, TooManyRequests) and self._refusals < _MAX_REFUSALS:
-            self._refusals += 1
-            transfer.ask_again(request, str(error), counted=False)
-        elif _worth_another_try(error):
+        if _worth_another_try(error):
             transfer.ask_again(request, str(error))
         else:
             missing = isinstance(error, ResponseError) and error.code == Code.NOT_FOUND
             reason = Transient.NOT_FOUND if missing else Transient.SERVER_ERROR
             raise Postponed(reason, f"{request.uri}: {error}") from error
+
+    # What is done beside, while blocks go on arriving.
+
+    def _look_after(self, transfer: Transfer) -> None:
+        """Begin a checkpoint or the verification if one is due and none is under way."""
+        due = transfer.partial.complete or transfer.partial.checkpoint_due
+        if due and transfer not in self._beside:
+            task = asyncio.ensure_future(self._care_for(transfer))
+            self._beside[transfer] = task
+            task.add_done_callback(lambda task: self._cared_for(transfer, task))
+
+    async def _care_for(self, transfer: Transfer) -> None:
+        await transfer.partial.checkpoint_beside()
+        if transfer.partial.complete:
+            await self._finish(transfer)
+        else:
+            self._check_reserve()
+
+    def _cared_for(self, transfer: Transfer, task: asyncio.Task[None]) -> None:
+        del self._beside[transfer]
+        if task.cancelled():
+            return
+        self._trouble = self._trouble or task.exception()
+        if self._trouble is None and transfer.package.sha256 in self._transfers:
+            self._look_after(transfer)
+        self._wake()
 
     async def _finish(self, transfer: Transfer) -> None:
         """Verify a complete transfer and take it off the list, or begin it once more."""

@@ -60,10 +60,18 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class CheckpointPace:
-    """When a checkpoint is due: after so many blocks, or so many seconds with at least one."""
+    """When a checkpoint is due: before so many blocks are unsaved, or after so many seconds.
+
+    It begins when three quarters of them are, so that the rest may arrive while the disk works.
+    """
 
     blocks: int = 64
     seconds: float = 5.0
+
+    @property
+    def early(self) -> int:
+        """Unsaved blocks at which a checkpoint begins."""
+        return max(1, self.blocks * 3 // 4)
 
 
 class Partial:
@@ -99,6 +107,7 @@ class Partial:
         self._pace = pace or CheckpointPace()
         self._files = files or Files()
         self._clock = clock
+        self._syncing: OpenFile | None = None
         self._resume()
 
     # What is there.
@@ -119,7 +128,12 @@ class Partial:
     def checkpoint_due(self) -> bool:
         """Whether enough blocks or time have passed since the last checkpoint."""
         waited = self._clock() - self._checkpoint_at >= self._pace.seconds
-        return self._unsaved >= self._pace.blocks or (self._unsaved > 0 and waited)
+        return self._unsaved >= self._pace.early or (self._unsaved > 0 and waited)
+
+    @property
+    def at_stake(self) -> bool:
+        """Whether as many blocks are unsaved as may be lost: the disk has to catch up first."""
+        return self._unsaved >= self._pace.blocks
 
     def length_of(self, number: int) -> int:
         """Bytes of a block: the block size, except for the last one."""
@@ -146,12 +160,22 @@ class Partial:
         self._record(noted)
 
     async def checkpoint_beside(self) -> None:
-        """As :meth:`checkpoint`, waiting for the disk beside the event loop."""
+        """As :meth:`checkpoint`, waiting for the disk beside the event loop.
+
+        Blocks may be written meanwhile; they belong to the next checkpoint.
+        """
         if not self._unsaved:
             return
-        noted = self._note()
-        await run_to_the_end(self._sync)
-        self._record(noted)
+        noted, file = self._note(), self._file
+        self._syncing = file
+        try:
+            await run_to_the_end(self._sync)
+        finally:
+            self._syncing = None
+            if self._file is not file:
+                self._files.close(file)
+        if self._file is file:  # not started over meanwhile
+            self._record(noted)
 
     def use_smaller_blocks(self, block_size: int) -> None:
         """Go on with smaller blocks; what is finished stays finished."""
@@ -164,7 +188,8 @@ class Partial:
         """Drop everything gathered so far and begin with an empty file."""
         old, self._doubtful = self._file, True
         self._begin()
-        self._files.close(old)
+        if old is not self._syncing:
+            self._files.close(old)
 
     def close(self) -> None:
         """Record what has arrived and close the file."""

@@ -50,12 +50,16 @@ class Transfer:
         """Whether the answer to a request no longer matters."""
         return request.generation != self._generation
 
+    def wants(self, request: BlockRequest) -> bool:
+        """Whether the answer to a request would bring new bytes."""
+        return not self.is_stale(request) and request.number not in self.partial.finished
+
     def accept(self, request: BlockRequest, block: Block) -> bool:
         """Use an answer; True when it brought new bytes.
 
         Raises Postponed or Rejected when the answers make no sense, however often they are asked.
         """
-        if self.is_stale(request):
+        if not self.wants(request):
             return False
         verdict, why = judge(block, self._expected(request))
         if verdict is Verdict.GOOD:
@@ -71,11 +75,11 @@ class Transfer:
             self.ask_again(request, why)
         return False
 
-    def ask_again(self, request: BlockRequest, why: str, *, counted: bool = True) -> None:
+    def ask_again(self, request: BlockRequest, why: str) -> None:
         """Put a request back. Raises Postponed when this block was asked for too often."""
-        if self.is_stale(request):
+        if not self.wants(request):
             return
-        self._tries[request.number] += counted
+        self._tries[request.number] += 1
         if self._tries[request.number] >= TRIES_PER_BLOCK:
             raise Postponed(
                 Transient.SERVER_ERROR,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 from aiocoap import Code
 
 from agent.download.downloader import Downloader, DownloadSettings
+from agent.download.engine import Block, Settle
 from agent.download.partial import Checkpoint, CheckpointPace
+from agent.download.window import Patience
 from agent.store.files import Files
 from agent.store.release_store import ReleaseStore
 from protocol.errors import LinkLost, ProtocolError, ResponseError
@@ -33,10 +37,52 @@ class Answer:
 Accident = Callable[["Server", int, int], "Answer | ProtocolError | None"]
 
 
-class Server:
+class AskedInTasks(ABC):
+    """A block source without a link: what ``get_block`` returns or raises is the answer."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+
+    @abstractmethod
+    async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Block: ...
+
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
+        async def answer() -> None:
+            try:
+                outcome: Block | ProtocolError = await self.get_block(uri, number, size_exponent)
+            except ProtocolError as error:
+                outcome = error
+            settle(outcome)
+
+        token = os.urandom(8)
+        self._tasks[token] = task = asyncio.ensure_future(answer())
+        task.add_done_callback(lambda _: self._tasks.pop(token))
+        return token
+
+    def forget_block(self, token: bytes) -> None:
+        if token in self._tasks:
+            self._tasks[token].cancel()
+
+    def block_turn_at_once(self, block_size: int) -> bool:
+        return True
+
+    async def block_turn(self, block_size: int) -> None:
+        return
+
+    async def wait_connected(self) -> None:
+        return
+
+    def give_up_link(self, reason: str) -> None:
+        return
+
+
+class Server(AskedInTasks):
     """Serves artifacts by path; ``accident`` may replace any answer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.artifacts: dict[str, bytes] = {}
         self.asked: list[tuple[str, int]] = []
         self.accident: Accident = lambda server, number, time: None
@@ -117,7 +163,8 @@ class Device:
         self.restart()
 
     def restart(self, in_flight: int = 1, pace: CheckpointPace | None = None) -> None:
-        chosen = DownloadSettings(in_flight, pace or CheckpointPace(seconds=1e9))
+        # Without patience: a lost link ends the download at once.
+        chosen = DownloadSettings(in_flight, pace or CheckpointPace(seconds=1e9), Patience(0, 0))
         self.downloader = Downloader(self.store, self.notes, self.server, chosen)
 
     def publish(self, name: str, content: bytes, uri: str = "/model") -> Package:
@@ -125,7 +172,10 @@ class Device:
         return Package(name, "1", hashlib.sha256(content).hexdigest(), len(content), uri)
 
     async def fetch(self, *packages: Package) -> None:
-        await self.downloader.fetch(packages, lambda d, t: self.progress.append((d, t)))
+        try:
+            await self.downloader.fetch(packages, lambda d, t: self.progress.append((d, t)))
+        finally:
+            await asyncio.sleep(0)  # requests that were forgotten end
 
     def content(self, package: Package) -> bytes:
         return (self.store.state_dir / "blobs" / package.sha256).read_bytes()

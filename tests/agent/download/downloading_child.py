@@ -18,6 +18,7 @@ from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.schema import open_journal
 from agent.store.release_store import ReleaseStore
 from states.model import Package
+from tests.support.downloading import AskedInTasks
 
 
 def artifact(length: int) -> bytes:
@@ -33,8 +34,9 @@ class Answer:
     etag: bytes | None = None
 
 
-class SlowSource:
+class SlowSource(AskedInTasks):
     def __init__(self, content: bytes) -> None:
+        super().__init__()
         self._content = content
 
     async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Answer:

@@ -167,19 +167,35 @@ async def test_a_checkpoint_beside_the_loop_records_what_was_there_when_it_began
 
 
 def test_a_checkpoint_is_due_after_so_many_blocks_or_so_long(bench: Bench) -> None:
-    with bench.open(CheckpointPace(blocks=3, seconds=1.0)) as partial:
-        due = []
-        for number in range(3):
-            due.append(partial.checkpoint_due)
+    with bench.open(CheckpointPace(blocks=4, seconds=1.0)) as partial:
+        due, at_stake = [], []
+        for number in range(4):
             partial.write(number, bench.block(number))
-        assert due == [False, False, False]
-        assert partial.checkpoint_due
+            due.append(partial.checkpoint_due)
+            at_stake.append(partial.at_stake)
+        assert due == [False, False, True, True]
+        assert at_stake == [False, False, False, True]
         partial.checkpoint()
         assert not partial.checkpoint_due
+        assert not partial.at_stake
         bench.now = 5.0
         assert not partial.checkpoint_due  # nothing new to record
-        partial.write(3, bench.block(3))
+        partial.write(4, bench.block(4))
         assert partial.checkpoint_due
+
+
+async def test_starting_over_during_a_checkpoint_leaves_no_note_of_the_old_bytes(
+    bench: Bench,
+) -> None:
+    with bench.open() as partial:
+        partial.write(0, bench.block(0))
+        checkpoint = asyncio.ensure_future(partial.checkpoint_beside())
+        await asyncio.sleep(0)
+        partial.start_over()
+        partial.write(1, bench.block(1))
+        await checkpoint
+        assert SHA256 not in bench.notes.notes
+    assert BlockSet.decode(bench.notes.notes[SHA256].finished, 11) == BlockSet(11, {1})
 
 
 def note(bench: Bench) -> Checkpoint:

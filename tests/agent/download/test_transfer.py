@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.download.answers import Expected, Verdict, judge
-from agent.download.engine import BlockRequest, FixedWindow
+from agent.download.engine import BlockRequest
 from agent.download.partial import Partial
 from agent.download.transfer import Transfer
+from agent.download.window import WindowEngine
 from protocol.errors import ProtocolError
 from tests.support.downloading import (
     Answer,
@@ -103,20 +105,28 @@ async def test_the_engine_leaves_nothing_running_when_the_work_fails() -> None:
     server.artifacts["/model"] = bytes(100 * 1024)
 
     class Work:
+        busy = False
+
         def __init__(self) -> None:
             self.number = 0
+
+        def on_rest(self, wake: Callable[[], None]) -> None: ...
 
         def take(self) -> BlockRequest | None:
             self.number += 1
             return BlockRequest("/model", self.number, 6, "", 0)
 
-        async def deliver(self, request: BlockRequest, block: object) -> None:
+        def wants(self, request: BlockRequest) -> bool:
+            return True
+
+        def deliver(self, request: BlockRequest, block: object) -> None:
             raise ZeroDivisionError
 
         def failed(self, request: BlockRequest, error: ProtocolError) -> None:
             raise error
 
     with pytest.raises(ZeroDivisionError):
-        await FixedWindow(server, 8).run(Work())
+        await WindowEngine(server, 8).run(Work())
+    await asyncio.sleep(0)
     assert server.under_way == 0
     assert len(asyncio.all_tasks()) == 1

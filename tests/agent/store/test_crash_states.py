@@ -19,6 +19,7 @@ from agent.store.files import Files
 from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 from tests.support.disk_model import Disk, Killed, Recorder, Steps, Unsynced
+from tests.support.downloading import AskedInTasks
 
 PACE = CheckpointPace(blocks=3, seconds=1e9)
 IN_FLIGHT = 4
@@ -56,10 +57,11 @@ class Answer:
     etag: None = None
 
 
-class Source:
+class Source(AskedInTasks):
     """The server; what it is asked for is recorded."""
 
     def __init__(self, steps: Steps) -> None:
+        super().__init__()
         self._steps = steps
         self.asked: Counter[str] = Counter()
 

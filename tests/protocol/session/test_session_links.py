@@ -177,7 +177,7 @@ async def test_requests_without_a_link_fail_at_once(
     device = start_device(port)
     await device.connection()
     with pytest.raises(LinkLost, match="not connected"):
-        await device.session.get_block("/.u/c/ai-model@1", 0)
+        device.session.ask_block("/.u/c/ai-model@1", 0, 6, print, confirmable=False)
     with pytest.raises(LinkLost, match="not connected"):
         await device.session.report(OtaReport())
 

@@ -1,0 +1,94 @@
+"""The requests under way, and which of them are lost. Pure: times go in, in seconds.
+
+A request counts as lost when one that was sent later has been answered and it still has not, a
+moment after the time that answer took (as RACK, RFC 8985, 6.2); the last ones, which nothing
+follows, when the retransmission timeout is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.download.engine import BlockRequest
+from agent.download.round_trips import RoundTrips
+
+_SHORTEST_REORDERING = 0.01
+_REORDERING_SHARE = 1 / 4  # of the shortest round trip (RFC 8985, 6.2)
+_LARGEST_REORDERING = 8
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """One request on the link. ``token`` is the source's name for it."""
+
+    request: BlockRequest
+    sent_at: float
+    confirmable: bool = False
+    token: bytes = b""
+
+
+class Flights:
+    """Requests in the order they were sent."""
+
+    def __init__(self, round_trips: RoundTrips) -> None:
+        self._round_trips = round_trips
+        self._under_way: dict[Flight, None] = {}
+        self._newest_answered = float("-inf")
+        self._last_round_trip = 0.0
+        self._tolerance = 1
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def __contains__(self, flight: Flight) -> bool:
+        return flight in self._under_way
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(list(self._under_way))
+
+    def sent(self, flight: Flight) -> None:
+        """A request was put on the link."""
+        self._under_way[flight] = None
+
+    def answered(self, now: float, flight: Flight) -> bool:
+        """An answer came; False if the request had been taken for lost by mistake."""
+        round_trip = now - flight.sent_at
+        self._round_trips.measured(now, round_trip)
+        if flight.sent_at >= self._newest_answered:
+            self._newest_answered, self._last_round_trip = flight.sent_at, round_trip
+        if self._under_way.pop(flight, flight) is None:
+            return True
+        self._tolerance = min(_LARGEST_REORDERING, self._tolerance + 1)
+        return False
+
+    def remove(self, flight: Flight) -> None:
+        """Nothing will come of it."""
+        self._under_way.pop(flight, None)
+
+    def take_lost(self, now: float) -> list[Flight]:
+        """Remove and return those that are lost by now."""
+        lost = []
+        for flight in self._under_way:
+            if self._due(flight) > now:
+                break
+            lost.append(flight)
+        for flight in lost:
+            del self._under_way[flight]
+        return lost
+
+    def next_due(self) -> float | None:
+        """When the next one may be lost, None if nothing is under way."""
+        oldest = next(iter(self._under_way), None)
+        return None if oldest is None else self._due(oldest)
+
+    def _due(self, flight: Flight) -> float:
+        timeout = flight.sent_at + self._round_trips.timeout
+        if flight.sent_at >= self._newest_answered:
+            return timeout
+        return min(timeout, flight.sent_at + self._last_round_trip + self._reordering())
+
+    def _reordering(self) -> float:
+        trips = self._round_trips
+        window = max(_SHORTEST_REORDERING, trips.minimum * _REORDERING_SHARE)
+        return window * self._tolerance
