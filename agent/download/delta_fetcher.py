@@ -100,6 +100,7 @@ class DeltaFetcher:
 
     def _give_up(self, companion: Companion, package: Package, why: Exception) -> None:
         self._failed.add(companion.patch.sha256)
+        self._drop_partial(companion.patch)
         patch = f"{companion.patch.name} {companion.patch.version}"
         full = f"{package.name} {package.version}"
         logger.warning("patch %s can't be used, so %s is fetched in full: %s", patch, full, why)
