@@ -61,6 +61,9 @@ class Inspector:
             "active": self._described(self._store.active()),
             "previous": self._described(self._store.previous()),
             "target": self._target(update) if update else None,
+            "download": self._fact("download", {})
+            if machine.get("state") == "downloading"
+            else None,
             "rejected": self._rows("SELECT release_id AS id, reason, detail, at FROM rejections"),
             "last_error": self._last_error(),
             "next_try_in_s": self._next_try(machine, update),
@@ -85,7 +88,8 @@ class Inspector:
         rows = self._rows("SELECT * FROM updates ORDER BY id DESC LIMIT ?", limit)
         for row in rows:
             row["packages"] = json.loads(row["packages"])
-            row["companions"] = json.loads(row["companions"])
+            # Not there while the journal is that of an agent older than this command.
+            row["companions"] = json.loads(row.get("companions", "[]"))
         return rows[::-1]
 
     def releases(self) -> list[Document]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agent.journal.journal import BootClock, SqliteJournal, _as_row, _as_update
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import JournalError, open_for_reading
-from states.model import Deployment, Package, Release
+from states.model import Companion, Deployment, Package, Release
 from states.ports import Postponed
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
@@ -168,6 +168,27 @@ def test_a_journal_of_a_newer_agent_is_refused_untouched(path: Path) -> None:
     journal.close()
     with pytest.raises(JournalError, match=r"newer agent.*from_the_future"):
         SqliteJournal(path, silent)
+
+
+def test_companions_of_an_update_are_there_after_a_restart(path: Path) -> None:
+    patch = Package("ai-model.delta", "f" * 16, "b" * 64, 50, "/.u/c/ai-model.delta@patch")
+    deployment = replace(UPDATE.deployment, companions=(Companion("ai-model", "f" * 8, patch),))
+    journal = SqliteJournal(path, silent)
+    update = replace(UPDATE, deployment=deployment)
+    journal.commit(step("download", "manifest-received", "downloading", update))
+    journal.close()
+    stored = SqliteJournal(path, silent).load().update
+    assert stored == update
+    assert stored.deployment.companions[0].patch.uri == patch.uri
+
+
+def test_a_journal_from_before_companions_is_brought_up_to_date(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    journal.commit(step("download", "manifest-received", "downloading"))
+    journal._db.execute("ALTER TABLE updates DROP COLUMN companions")
+    journal._db.execute("DELETE FROM _sqlite_migrations WHERE name = 'companions_of_updates'")
+    journal.close()
+    assert SqliteJournal(path, silent).load().update == UPDATE
 
 
 def test_reading_needs_no_agent_and_writes_nothing(path: Path) -> None:
