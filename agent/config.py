@@ -133,7 +133,9 @@ class DownloadSettings(Section):
     windows: Windows = Field(
         (), description='Times of day for downloads, like ["22:00-06:00"]; any time when empty.'
     )
-
+    bytes_per_second: int = Field(
+        0, ge=0, description="Most the agent takes of its link, both ways together; 0 for no cap."
+    )
     in_flight: int = Field(
         0,
         ge=0,

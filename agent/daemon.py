@@ -103,6 +103,7 @@ class Agent:
             golioth.credential(),
             settings=SessionSettings(
                 requests_per_second=golioth.requests_per_second or None,
+                bytes_per_second=self._settings.download.bytes_per_second or None,
                 poll_interval=golioth.poll_seconds,
                 keepalive_interval=golioth.keep_alive_seconds,
                 handshake_timeout=golioth.handshake_seconds,

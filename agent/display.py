@@ -20,7 +20,7 @@ def show_status(status: Document) -> None:
         table.add_row(f"[bold]{name}", versions(status[name]))
     target = status["target"]
     if target:
-        table.add_row("[bold]progress", f"{target['bytes_done']} of {target['bytes_total']} bytes")
+        table.add_row("[bold]progress", _progress(target, status["download"] or {}))
     if status["next_try_in_s"] is not None:
         table.add_row("[bold]next try", f"within {status['next_try_in_s']:.0f} s")
     if status["waits_for"]:
@@ -47,12 +47,13 @@ def show_history(transitions: list[Document]) -> None:
 
 def show_updates(updates: list[Document]) -> None:
     """Print updates."""
-    table = _table("update", "started", "release", "packages", "outcome", "bytes")
+    table = _table("update", "started", "release", "packages", "outcome", "bytes", "repeated")
     for update in updates:
         packages = ", ".join(f"{p['name']} {p['version']}" for p in update["packages"])
         outcome = " ".join(filter(None, (update["outcome"], update["reason"])))
         row = (str(update["id"]), moment(update["started_at"]), update["release_id"])
-        table.add_row(*row, packages, outcome, str(update["fetched_bytes"]))
+        cost = (f"{update['fetched_bytes']:,}", str(update["retransmissions"]))
+        table.add_row(*row, packages, outcome, *cost)
     Console().print(table)
 
 
@@ -83,6 +84,16 @@ def _connection(status: Document) -> str:
     if status["connected"]:
         return "yes"
     return f"no: {status['link_error']}" if status["link_error"] else "no"
+
+
+def _progress(target: Document, link: Document) -> str:
+    done, total = target["bytes_done"], target["bytes_total"]
+    text = f"{done:,} of {total:,} bytes ({100 * done // max(total, 1)} %)"
+    if link.get("bytes_per_second"):
+        text += f", {link['bytes_per_second'] / 1000:.1f} kB/s, {link['eta_s']:.0f} s left"
+    if link.get("rtt_ms"):
+        text += f", round trip {link['rtt_ms']:.0f} ms"
+    return text
 
 
 def _worker(worker: Document) -> str:

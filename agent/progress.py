@@ -10,7 +10,8 @@ import json
 import time
 from typing import Protocol
 
-from agent.journal.journal import SqliteJournal
+from agent.download.statistics import DownloadStatistics
+from agent.journal.journal import Fetched, SqliteJournal
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
 from agent.notify import notify
@@ -24,12 +25,16 @@ TRAFFIC_SECONDS = 60.0
 """How often traffic totals are written down; a power cut loses at most that much of them."""
 
 
-class CountsBytes(Protocol):
-    """The downloader's total of bytes that came over the air."""
+class Downloads(Protocol):
+    """The downloader, as far as it is looked at here."""
 
     @property
     def downloaded_bytes(self) -> int:
-        """Bytes since the start."""
+        """Payload bytes since the start."""
+
+    @property
+    def statistics(self) -> DownloadStatistics:
+        """How the link does."""
 
 
 class ProgressKeeper:
@@ -39,15 +44,15 @@ class ProgressKeeper:
         self._journal = journal
         self._session = session
         self._earlier = stored_traffic(journal.fact("traffic"))
-        self._downloads: CountsBytes | None = None
-        self._counted = 0
+        self._downloads: Downloads | None = None
+        self._counted = Fetched()
         self._told_at = 0.0
         self._note_connection(False, None)
         # With every checkpoint, so that bytes and progress agree after a power cut too.
-        journal.checkpoints.on_save = self._count_bytes
+        journal.checkpoints.on_save = self._count_fetched
 
-    def count(self, downloads: CountsBytes) -> None:
-        """Take the bytes of an update from here."""
+    def count(self, downloads: Downloads) -> None:
+        """Take an update's figures from here."""
         self._downloads = downloads
 
     def on_connection(self, connected: bool, error: ProtocolError | None) -> None:
@@ -62,17 +67,27 @@ class ProgressKeeper:
         self._told_at = now
         percent = 100 * done // total if total else 100
         notify(f"STATUS=downloading, {percent} %")
-        body = json.dumps({"bytes_done": done, "bytes_total": total})
-        message = Message(Kind.STATE, f"{STATE_PATH}/progress", body)
+        self._tell(done, total)
+
+    def _tell(self, done: int, total: int) -> None:
+        body: dict[str, float | int | None] = {"bytes_done": done, "bytes_total": total}
+        if self._downloads is not None:
+            figures = link_figures(self._downloads.statistics, total - done)
+            self._journal.note_fact("download", json.dumps(figures))
+            body |= {name: figures[name] for name in ("bytes_per_second", "eta_s")}
+        message = Message(Kind.STATE, f"{STATE_PATH}/progress", json.dumps(body))
         self._journal.outbox.put(message, utc_now())
 
-    def _count_bytes(self) -> None:
+    def _count_fetched(self) -> None:
         """Add what came over the air since the last call to the update under way."""
         update_id = self._journal.current_update_id()
-        fresh = self._downloads.downloaded_bytes - self._counted if self._downloads else 0
-        if update_id is not None and fresh:
-            self._journal.add_fetched(update_id, fresh)
-            self._counted += fresh
+        if self._downloads is None or update_id is None:
+            return
+        link = self._downloads.statistics
+        now = Fetched(self._downloads.downloaded_bytes, link.blocks, link.retransmissions)
+        if now != self._counted:
+            self._journal.add_fetched(update_id, now.since(self._counted))
+            self._counted = now
 
     async def run(self) -> None:
         """Write the totals down now and then."""
@@ -82,7 +97,7 @@ class ProgressKeeper:
 
     def close(self) -> None:
         """Write down what is known at the end."""
-        self._count_bytes()
+        self._count_fetched()
         self._note_traffic()
         self._note_connection(False, None)
 
@@ -96,6 +111,24 @@ class ProgressKeeper:
         sent = self._earlier.sent_bytes + now.sent_bytes
         totals = json.dumps({"received_bytes": received, "sent_bytes": sent})
         self._journal.note_fact("traffic", totals)
+
+
+def link_figures(link: DownloadStatistics, missing_bytes: int) -> dict[str, float | int | None]:
+    """What ``status`` shows of a download under way; times in ms, the time left in seconds."""
+    rate = link.bytes_per_second
+    return {
+        "blocks": link.blocks,
+        "retransmissions": link.retransmissions,
+        "rtt_ms": _milliseconds(link.smoothed_rtt),
+        "minimum_rtt_ms": _milliseconds(link.minimum_rtt),
+        "window": link.window,
+        "bytes_per_second": round(rate),
+        "eta_s": round(missing_bytes / rate, 1) if rate else None,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 1)
 
 
 def stored_traffic(fact: str | None) -> Traffic:

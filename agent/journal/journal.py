@@ -41,6 +41,23 @@ class BootClock:
         return cls(boot_id, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What came over the air: payload bytes, blocks, and requests that had to be repeated."""
+
+    byte_count: int = 0
+    blocks: int = 0
+    retransmissions: int = 0
+
+    def since(self, earlier: Fetched) -> Fetched:
+        """What was added after ``earlier``."""
+        return Fetched(
+            self.byte_count - earlier.byte_count,
+            self.blocks - earlier.blocks,
+            self.retransmissions - earlier.retransmissions,
+        )
+
+
 class SqliteJournal:
     """Implements :class:`states.ports.Journal` and the downloader's checkpoints.
 
@@ -177,10 +194,14 @@ class SqliteJournal:
         if noted != row:
             self._db.table("manifest").upsert({"id": 1, **row, "at": utc_now()}, pk="id")
 
-    def add_fetched(self, update_id: int, count: int) -> None:
-        """Add bytes that came over the air to an update's total."""
-        query = "UPDATE updates SET fetched_bytes = fetched_bytes + ? WHERE id = ?"
-        self._db.execute(query, [count, update_id])
+    def add_fetched(self, update_id: int, fetched: Fetched) -> None:
+        """Add what came over the air to an update's totals."""
+        self._db.execute(
+            "UPDATE updates SET fetched_bytes = fetched_bytes + ?, "
+            "fetched_blocks = fetched_blocks + ?, retransmissions = retransmissions + ? "
+            "WHERE id = ?",
+            [fetched.byte_count, fetched.blocks, fetched.retransmissions, update_id],
+        )
 
     def fact(self, name: str) -> str | None:
         """What was noted under that name, or None."""

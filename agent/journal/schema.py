@@ -110,6 +110,13 @@ def companions_of_updates(db: Database) -> None:
     db.execute("ALTER TABLE updates ADD COLUMN companions TEXT NOT NULL DEFAULT '[]'")
 
 
+@migrations()
+def blocks_of_updates(db: Database) -> None:
+    """Count what an update cost on the link."""
+    for column in ("fetched_blocks", "retransmissions"):
+        db.execute(f"ALTER TABLE updates ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 

@@ -103,6 +103,27 @@ def test_going_back_downloads_nothing(running: Bench) -> None:
     assert last["outcome"] == "confirmed"
 
 
+def test_a_download_is_accounted_for_while_it_runs_and_afterwards(bench: Bench) -> None:
+    size = 200_000
+    model = bench.large_model("accounted-1", size)
+    bench.device.start("worker")
+    bench.device.start("run", {"EDGEFERRY_DOWNLOAD__BYTES_PER_SECOND": "60000"})
+    bench.deploy("accounted-1", model)
+    status = bench.device.await_status(
+        "the middle", lambda s: s["download"] and s["download"]["eta_s"], PATIENCE
+    )
+    link = status["download"]
+    assert link["blocks"] > 0
+    assert 0 < link["bytes_per_second"] < 60_000
+    assert link["rtt_ms"] >= link["minimum_rtt_ms"] > 0
+    assert "kB/s" in say(bench, "status")
+    bench.await_served("accounted-1")
+    update = bench.device.inspect(lambda inspector: inspector.updates(1))[0]
+    assert update["fetched_bytes"] == model.stat().st_size + len(LABELS)
+    assert update["fetched_blocks"] == -(-model.stat().st_size // 1024) + 1
+    assert update["retransmissions"] == 0
+
+
 def test_a_newer_manifest_in_mid_download_takes_over(bench: Bench) -> None:
     bench.device.start("worker")
     bench.device.start("run", {"EDGEFERRY_GOLIOTH__REQUESTS_PER_SECOND": "40"})
