@@ -79,6 +79,11 @@ def companion_of(package: str, version: str) -> tuple[str, str, str] | None:
     return name["package"], digests["base"], digests["target"]
 
 
+def sha256(content: bytes) -> str:
+    """The digest as manifests and headers have it: 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def make_patch(base: bytes, target: bytes) -> bytes:
     """A patch that makes ``target`` out of ``base``.
 
@@ -90,7 +95,7 @@ def make_patch(base: bytes, target: bytes) -> bytes:
             f"no patch from {len(base)} to {len(target)} bytes: a base has {SMALLEST_BASE} to"
             f" {LARGEST} bytes, a target 1 to {LARGEST}; deploy the full package alone"
         )
-    header = PatchHeader(_sha256(base), len(base), _sha256(target), len(target))
+    header = PatchHeader(sha256(base), len(base), sha256(target), len(target))
     parameter = zstd.CompressionParameter
     options: dict[int, int] = {
         parameter.compression_level: _LEVEL,
@@ -159,7 +164,3 @@ def _window_log(size: int) -> int:
     """The smallest window that holds ``size`` bytes, as a power of two."""
     lowest, highest = _WINDOW_LOGS
     return min(highest, max(lowest, (size - 1).bit_length()))
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
