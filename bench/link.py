@@ -24,8 +24,8 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.conditions import Conditions, Way
-from bench.forwarder import Address, Forwarder
+from bench.support.conditions import Conditions, Way
+from bench.support.forwarder import Address, Forwarder
 
 __all__ = ["Conditions", "Link", "Statistics", "Way", "WayStatistics", "link_to"]
 
@@ -123,7 +123,7 @@ async def link_to(
     start = {"target": target, "conditions": asdict(chosen), "seed": seed, "host": host}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "bench.forwarder"),
+        *("-m", "bench.support.forwarder"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

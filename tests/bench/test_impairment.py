@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from bench.conditions import HEADER_BYTES, Conditions, Way
-from bench.impairment import Impairment
+from bench.support.conditions import HEADER_BYTES, Conditions, Way
+from bench.support.impairment import Impairment
 
 DATAGRAMS = [number.to_bytes(4, "big") * 10 for number in range(2000)]
 

@@ -10,7 +10,7 @@ import random
 from array import array
 from dataclasses import dataclass
 
-from bench.conditions import HEADER_BYTES, Way
+from bench.support.conditions import HEADER_BYTES, Way
 
 Departures = list[tuple[float, bytes]]
 """When to send what."""

@@ -1,7 +1,7 @@
 """The sockets of a link: takes datagrams in, keeps them as long as they take, sends them on.
 
 Each client has a socket of its own towards the server, as behind a NAT. ``python -m
-bench.forwarder`` runs one in a process of its own, told what to do in lines of JSON.
+bench.support.forwarder`` runs one in a process of its own, told what to do in lines of JSON.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from bench.conditions import Conditions
-from bench.impairment import Impairment, percentile
+from bench.support.conditions import Conditions
+from bench.support.impairment import Impairment, percentile
 
 Address = tuple[str, int]
 Send = Callable[[bytes], None]
