@@ -38,7 +38,8 @@ _HEADER = struct.Struct(">7sBQQ32s32s")
 _COMPANION = re.compile(r"(?P<package>.+)\.delta(?P<number>[1-9][0-9]?)?", re.DOTALL)
 _VERSION = re.compile(r"(?P<base>[0-9a-f]{8})(?P<target>[0-9a-f]{8})")
 _PREFIX = 8
-_LEVEL = 19
+# Neither is always the better one: beyond 32 MiB the higher misses much of what is the same.
+_LEVELS = (9, 19)
 _WINDOW_LOGS = (10, 27)
 
 
@@ -96,9 +97,13 @@ def make_patch(base: bytes, target: bytes) -> bytes:
             f" {LARGEST} bytes, a target 1 to {LARGEST}; deploy the full package alone"
         )
     header = PatchHeader(sha256(base), len(base), sha256(target), len(target))
+    return header.encode() + min((_frame(base, target, level) for level in _LEVELS), key=len)
+
+
+def _frame(base: bytes, target: bytes, level: int) -> bytes:
     parameter = zstd.CompressionParameter
     options: dict[int, int] = {
-        parameter.compression_level: _LEVEL,
+        parameter.compression_level: level,
         # Finds what has moved a long way, as everything behind an inserted tensor has.
         parameter.enable_long_distance_matching: 1,
         parameter.window_log: _window_log(len(base) + len(target)),
@@ -107,7 +112,7 @@ def make_patch(base: bytes, target: bytes) -> bytes:
         parameter.checksum_flag: 0,
     }
     prefix = zstd.ZstdDict(base, is_raw=True).as_prefix
-    return header.encode() + zstd.compress(target, options=options, zstd_dict=prefix)
+    return zstd.compress(target, options=options, zstd_dict=prefix)
 
 
 def read_header(patch: BinaryIO) -> PatchHeader:
@@ -136,6 +141,7 @@ def restore(header: PatchHeader, base: bytes, patch: BinaryIO) -> Iterator[bytes
     window_log_max = zstd.DecompressionParameter.window_log_max
     limit: dict[int, int] = {window_log_max: _window_log(header.target_size)}
     prefix = zstd.ZstdDict(base, is_raw=True).as_prefix
+    del base  # It was copied: only one of the two need stay in memory.
     frame = zstd.ZstdDecompressor(zstd_dict=prefix, options=limit)
     missing = header.target_size
     while not frame.eof:
