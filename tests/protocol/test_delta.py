@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from backports import zstd
@@ -31,6 +35,7 @@ BASE = random.Random(1).randbytes(300_000)
 TARGET = BASE[:1000] + b"inserted" + BASE[1000:200_000] + b"changed!" + BASE[200_008:]
 PATCH = make_patch(BASE, TARGET)
 HEADER_SIZE = 88
+PROJECT = Path(__file__).parents[2]
 
 
 def restored(patch: bytes, base: bytes = BASE) -> bytes:
@@ -55,6 +60,25 @@ def test_a_patch_says_what_it_is_for() -> None:
     assert (header.base_size, header.target_size) == (len(BASE), len(TARGET))
     assert PATCH.startswith(MAGIC + bytes([FORMAT]))
     assert header.encode() == PATCH[:HEADER_SIZE]
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is missing: apt-get install zstd")
+def test_an_independent_decoder_reads_the_frame(tmp_path: Path) -> None:
+    (tmp_path / "base").write_bytes(BASE)
+    (tmp_path / "frame").write_bytes(PATCH[HEADER_SIZE:])
+    decode = ("zstd", "-d", "-q", "--patch-from=base", "frame", "-o", "target")
+    subprocess.run(decode, cwd=tmp_path, check=True)
+    assert (tmp_path / "target").read_bytes() == TARGET
+
+
+def test_the_header_in_the_docs_is_that_of_the_demos_models() -> None:
+    page = (PROJECT / "docs" / "delta-format.md").read_text()
+    example = page[page.index("93 45 46 44 4c 54 41 01  ") :].partition("```")[0]
+    written = "".join(re.findall(r"^((?:[0-9a-f]{2} ?){8,16})", example, re.MULTILINE))
+    models = PROJECT / "demo" / "models"
+    base = (models / "model-2.tflite").read_bytes()
+    target = (models / "model-2-retrained-head.tflite").read_bytes()
+    assert bytes.fromhex(written) == make_patch(base, target)[:HEADER_SIZE]
 
 
 @given(st.binary(min_size=8, max_size=500), st.binary(min_size=1, max_size=500))
