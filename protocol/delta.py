@@ -5,7 +5,7 @@ a link nor a file system: a patch is 88 bytes of header and one Zstandard frame 
 content may refer to the base as to bytes that precede it.
 
     >>> companion_name("ai-model"), companion_version("0" * 64, "f" * 64)
-    ('ai-model.delta', '00000000ffffffff')
+    ('ai-model-delta', '00000000ffffffff')
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PIECE = 64 << 10
 """Bytes that are read and restored at a time."""
 
 _HEADER = struct.Struct(">7sBQQ32s32s")
-_COMPANION = re.compile(r"(?P<package>.+)\.delta(?P<number>[1-9][0-9]?)?", re.DOTALL)
+_COMPANION = re.compile(r"(?P<package>.+)-delta(?P<number>[1-9][0-9]?)?", re.DOTALL)
 _VERSION = re.compile(r"(?P<base>[0-9a-f]{8})(?P<target>[0-9a-f]{8})")
 _PREFIX = 8
 # Neither is always the better one: beyond 32 MiB the higher misses much of what is the same.
@@ -64,7 +64,7 @@ class PatchHeader:
 
 def companion_name(package: str, number: int = 0) -> str:
     """The package that carries a patch of ``package``; ``number`` tells up to 100 bases apart."""
-    return f"{package}.delta{number or ''}"
+    return f"{package}-delta{number or ''}"
 
 
 def companion_version(base_sha256: str, target_sha256: str) -> str:

@@ -65,7 +65,7 @@ def give_way(state: str, offered: Deployment | None, wanted: Consideration) -> M
 class Holdings:
     """What is on disk for a release: packages still ``missing``, bytes of them in partial files.
 
-    ``patch_bytes`` are to be fetched besides: a patch lies beside what is made with it.
+    ``patch_bytes`` are left to be fetched of patches: those that there is room for besides.
     """
 
     missing: tuple[Package, ...]
@@ -75,9 +75,13 @@ class Holdings:
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes still to be fetched."""
-        whole = sum(package.size for package in self.missing)
-        return whole - self.partial_bytes + self.patch_bytes
+        """Bytes of the packages themselves that are still to come."""
+        return sum(package.size for package in self.missing) - self.partial_bytes
+
+    @property
+    def bytes_to_go(self) -> int:
+        """What shrinks as the download gets on, be it through a patch or in full."""
+        return self.missing_bytes + self.patch_bytes
 
 
 def required_packages(release: Release, required: Iterable[str]) -> tuple[str, ...]:

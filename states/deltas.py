@@ -17,20 +17,26 @@ class Disk(Protocol):
     def fetched_bytes(self, package: Package) -> int:
         """Bytes of a package that are on disk already."""
 
+    def available_bytes(self) -> int:
+        """Bytes that may be written."""
+
 
 def best_companion(
     package: Package, companions: Iterable[Companion], disk: Disk
 ) -> Companion | None:
     """The patch that brings a missing package with the fewest bytes over the air, if any does.
 
-    None without a base on disk, and when less is left to be fetched of the package than of the
-    patch.
+    None without a base on disk; when less is left to be fetched of the package than of the patch;
+    and without room for both, for the package is written anew, beside what an interrupted download
+    has left of it.
     """
     usable = [c for c in companions if c.package == package.name and disk.holds_base(c.base)]
     best = min(usable, key=lambda c: bytes_to_fetch(c.patch, disk), default=None)
-    if best is None or bytes_to_fetch(best.patch, disk) >= bytes_to_fetch(package, disk):
+    if best is None:
         return None
-    return best
+    patch_bytes = bytes_to_fetch(best.patch, disk)
+    worth_it = patch_bytes < bytes_to_fetch(package, disk)
+    return best if worth_it and patch_bytes + package.size <= disk.available_bytes() else None
 
 
 def patches_for(

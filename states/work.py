@@ -78,7 +78,7 @@ class Work:
             companions = update.deployment.companions
             await self._ports.fetcher.fetch(before.missing, self._progress, companions)
         except Postponed as difficulty:
-            if self._holdings(update).missing_bytes >= before.missing_bytes:
+            if self._holdings(update).bytes_to_go >= before.bytes_to_go:
                 raise
             # A bad link that still gets something across is no reason to wait ever longer.
             fresh = replace(update, attempts=0)

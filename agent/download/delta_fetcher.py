@@ -18,7 +18,7 @@ from agent.download.partial import Checkpoints
 from agent.store.files import TEMPORARY
 from agent.store.release_store import ReleaseStore
 from protocol.delta import DeltaError, PatchHeader, read_header, restore
-from states.deltas import best_companion, bytes_to_fetch
+from states.deltas import best_companion
 from states.model import Companion, Package
 from states.ports import Postponed, Rejected
 from states.reasons import Transient
@@ -68,12 +68,7 @@ class DeltaFetcher:
     def _companion(self, package: Package, companions: Iterable[Companion]) -> Companion | None:
         """The patch to try next for a package, None when it is on disk or comes in full."""
         untried = [c for c in companions if c.patch.sha256 not in self._failed]
-        best = best_companion(package, untried, self._store)
-        if best is None:
-            return None
-        # The whole package is written anew, beside what an interrupted download has left of it.
-        needed = bytes_to_fetch(best.patch, self._store) + package.size
-        return best if needed <= self._store.available_bytes() else None
+        return best_companion(package, untried, self._store)
 
     async def _fetch_through(
         self, companion: Companion, package: Package, progress: Progress

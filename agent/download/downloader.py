@@ -45,7 +45,7 @@ class DownloadSettings:
 
 
 class Downloader:
-    """Implements :class:`states.ports.Fetcher`."""
+    """Implements :class:`agent.download.delta_fetcher.FullFetcher`."""
 
     def __init__(
         self,

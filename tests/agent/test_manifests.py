@@ -15,7 +15,7 @@ HANDLED = frozenset({"ai-model", "labels"})
 MODEL = Component("ai-model", "2", "a" * 64, 1000, "/.u/c/ai-model@2")
 LABELS = Component("labels", "1", "b" * 64, 10, "/.u/c/labels@1")
 VERSION = "0123abcd" + "a" * 8
-PATCH = Component("ai-model.delta", VERSION, "c" * 64, 50, f"/.u/c/ai-model.delta@{VERSION}")
+PATCH = Component("ai-model-delta", VERSION, "c" * 64, 50, f"/.u/c/ai-model-delta@{VERSION}")
 
 
 def companions(*parts: Component) -> tuple[Companion, ...]:
@@ -35,14 +35,14 @@ def test_a_companion_is_no_part_of_the_release() -> None:
 
 
 def test_a_companion_names_its_package_and_the_base() -> None:
-    patch = Package("ai-model.delta", VERSION, "c" * 64, 50, PATCH.uri)
+    patch = Package("ai-model-delta", VERSION, "c" * 64, 50, PATCH.uri)
     found = companions(MODEL, PATCH)
     assert found == (Companion("ai-model", "0123abcd", patch),)
     assert found[0].patch.uri == PATCH.uri
 
 
 def test_there_may_be_several() -> None:
-    other = replace(PATCH, package="ai-model.delta1", version="f" * 8 + "a" * 8)
+    other = replace(PATCH, package="ai-model-delta1", version="f" * 8 + "a" * 8)
     assert [c.base for c in companions(MODEL, PATCH, other)] == ["0123abcd", "ffffffff"]
 
 
@@ -51,8 +51,8 @@ def test_there_may_be_several() -> None:
     [
         replace(PATCH, version="0123abcd" + "b" * 8),
         replace(PATCH, version="1"),
-        replace(PATCH, package="other.delta"),
-        replace(PATCH, package="labels.delta"),
+        replace(PATCH, package="other-delta"),
+        replace(PATCH, package="labels-delta"),
     ],
     ids=["other target", "other version", "other package", "target of another package"],
 )

@@ -225,7 +225,7 @@ def test_a_companion_is_known_by_its_name_and_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ai-model", ".delta", "ai-model.delta0", "ai-model.delta100", "ai-model.delta-1"]
+    "name", ["ai-model", "-delta", "ai-model-delta0", "ai-model-delta100", "ai-model-delta-1"]
 )
 def test_other_names_are_no_companions(name: str) -> None:
     assert companion_of(name, "0123456789abcdef") is None
@@ -233,4 +233,4 @@ def test_other_names_are_no_companions(name: str) -> None:
 
 @pytest.mark.parametrize("version", ["1", "0123456789ABCDEF", "0123456789abcdef0", "g" * 16])
 def test_other_versions_are_no_companions(version: str) -> None:
-    assert companion_of("ai-model.delta", version) is None
+    assert companion_of("ai-model-delta", version) is None

@@ -68,7 +68,7 @@ async def test_a_patch_of_the_same_pair_with_other_bytes_is_used(management: Man
     made = await publish(management)
     assert made is not None
     other = await asyncio.to_thread(
-        management.upload_artifact, "ai-model.delta1", made.version, b"made elsewhere"
+        management.upload_artifact, "ai-model-delta1", made.version, b"made elsewhere"
     )
     again = await publish(management, number=1)
     assert again is not None
@@ -77,7 +77,7 @@ async def test_a_patch_of_the_same_pair_with_other_bytes_is_used(management: Man
 
 async def test_patches_for_several_bases_stand_side_by_side(management: Management) -> None:
     published = [await publish(management), await publish(management, BASE[9:], number=1)]
-    assert [a.package for a in published if a] == ["ai-model.delta", "ai-model.delta1"]
+    assert [a.package for a in published if a] == ["ai-model-delta", "ai-model-delta1"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from states.deltas import best_companion, patches_for
 from states.model import Companion, Package
+from states.ports import Postponed
+from states.reasons import Transient
 from tests.states.world import Device, World, deployment, release
 
 MODEL = Package("ai-model", "2", "2" * 64, 1000)
@@ -13,7 +15,7 @@ LABELS = Package("labels", "1", "3" * 64, 10)
 
 
 def companion(size: int, base: str = "1", package: str = "ai-model") -> Companion:
-    return Companion(package, base * 8, Package(f"{package}.delta", "v", base * 64, size))
+    return Companion(package, base * 8, Package(f"{package}-delta", "v", base * 64, size))
 
 
 def world(*held: str, **partial: int) -> World:
@@ -59,18 +61,41 @@ def test_a_patch_belongs_to_one_package() -> None:
     assert patches_for([LABELS, MODEL], [patch], world("1")) == (patch.patch,)
 
 
-async def test_a_patch_needs_room_beside_the_package() -> None:
+def test_a_patch_needs_room_beside_the_package() -> None:
+    held = world("1")
+    held.free = 1050
+    assert best_companion(MODEL, [companion(50)], held) is not None
+    assert best_companion(MODEL, [companion(51)], held) is None
+
+
+async def test_without_room_for_a_patch_the_update_goes_on_in_full() -> None:
     device = Device()
-    device.world.free = 1010 + 50
+    device.world.free = 1010
     device.world.blobs.add("7" * 64)
-    offered = replace(deployment("1"), companions=(companion(51, "7"),))
     conductor = device.start()
-    conductor.offer(offered)
-    async with device.pumping():
-        await conductor.step()
-        await conductor.step()
-    assert device.journal.events[-1] == "postpone"
-    assert "1061 bytes to fetch" in device.journal.steps[-1].detail
+    conductor.offer(replace(deployment("1"), companions=(companion(51, "7"),)))
+    await device.settle(conductor)
+    assert device.world.serving == release("1").id
+
+
+async def test_a_patch_that_gets_on_over_a_bad_link_is_tried_again_soon() -> None:
+    device = Device()
+    device.world.blobs.add("7" * 64)
+    patch = companion(500, "7")
+
+    def some_of_it() -> None:
+        partial = device.world.partial
+        partial[patch.patch.sha256] = partial.get(patch.patch.sha256, 0) + 50
+        raise Postponed(Transient.LINK_LOST, "made up")
+
+    device.world.accidents["fetch"] = [some_of_it] * 6
+    conductor = device.start()
+    conductor.offer(replace(deployment("1"), companions=(patch,)))
+    await device.settle(conductor)
+    delays = [
+        s.update.retry_delay for s in device.journal.steps if s.event == "postpone" and s.update
+    ]
+    assert delays == [device.policy.first_retry] * 6
 
 
 async def test_companions_reach_the_fetcher_and_leave_the_release_alone() -> None:

@@ -171,7 +171,7 @@ def test_a_journal_of_a_newer_agent_is_refused_untouched(path: Path) -> None:
 
 
 def test_companions_of_an_update_are_there_after_a_restart(path: Path) -> None:
-    patch = Package("ai-model.delta", "f" * 16, "b" * 64, 50, "/.u/c/ai-model.delta@patch")
+    patch = Package("ai-model-delta", "f" * 16, "b" * 64, 50, "/.u/c/ai-model-delta@patch")
     deployment = replace(UPDATE.deployment, companions=(Companion("ai-model", "f" * 8, patch),))
     journal = SqliteJournal(path, silent)
     update = replace(UPDATE, deployment=deployment)
