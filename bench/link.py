@@ -36,12 +36,14 @@ _Order = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 class WayStatistics:
     """Datagrams of one direction since the start.
 
+    Of those that ``passed``, ``full`` ones are long enough to hold a block of 1,024 bytes.
     ``overflowed`` found the queue full, ``cut`` came during a blackout. Queue delays are in
     seconds, over the datagrams that passed a link with a rate.
     """
 
     passed: int
     passed_bytes: int
+    full: int
     lost: int
     overflowed: int
     cut: int

@@ -130,8 +130,7 @@ class Forwarder:
             way.tally.cut += 1
             return
         for due, content in way.offer(now, datagram):
-            way.tally.passed += 1
-            way.tally.passed_bytes += len(content)
+            way.tally.pass_on(len(content))
             heapq.heappush(self._due, (due, next(self._numbers), send, content))
         self._send_due()
 

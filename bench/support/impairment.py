@@ -16,20 +16,31 @@ Departures = list[tuple[float, bytes]]
 """When to send what."""
 
 _THROWS = 6
+_FULL = 1024
 
 
 @dataclass
 class Tally:
-    """Datagrams of one direction. ``overflowed`` found the queue full, ``cut`` a cut link."""
+    """Datagrams of one direction. ``overflowed`` found the queue full, ``cut`` a cut link.
+
+    Of those that ``passed``, ``full`` ones are long enough to hold a block of 1,024 bytes.
+    """
 
     passed: int = 0
     passed_bytes: int = 0
+    full: int = 0
     lost: int = 0
     overflowed: int = 0
     cut: int = 0
     duplicated: int = 0
     reordered: int = 0
     corrupted: int = 0
+
+    def pass_on(self, size: int) -> None:
+        """Count a datagram of so many bytes that will arrive."""
+        self.passed += 1
+        self.passed_bytes += size
+        self.full += size >= _FULL
 
 
 class Impairment:
