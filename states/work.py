@@ -16,6 +16,7 @@ from typing import Any
 from states.decisions import Holdings, after_restore, plan, postpone, refuse, turn_back
 from states.deltas import bytes_to_fetch, patches_for
 from states.gates import Step
+from states.model import Companion
 from states.policy import Policy
 from states.ports import Ports, Postponed, WorkerFigures
 from states.reasons import Rejection, Transient
@@ -65,17 +66,21 @@ class Work:
 
     def _holdings(self, update: Update) -> Holdings:
         store = self._ports.store
-        deployment = update.deployment
-        missing = store.missing(deployment.release)
+        missing = store.missing(update.deployment.release)
         partial = sum(store.fetched_bytes(package) for package in missing)
-        patches = patches_for(missing, deployment.companions, store)
+        patches = patches_for(missing, self._companions(update), store)
         patch_bytes = sum(bytes_to_fetch(patch, store) for patch in patches)
         return Holdings(missing, partial, store.available_bytes(), patch_bytes)
+
+    def _companions(self, update: Update) -> tuple[Companion, ...]:
+        """Patches that may be tried; none when the agent may be dying of one."""
+        worn_out = update.resumes > self._policy.resume_limit
+        return () if worn_out else update.deployment.companions
 
     async def _download(self, update: Update) -> Move:
         before = self._holdings(update)
         try:
-            companions = update.deployment.companions
+            companions = self._companions(update)
             await self._ports.fetcher.fetch(before.missing, self._progress, companions)
         except Postponed as difficulty:
             if self._holdings(update).bytes_to_go >= before.bytes_to_go:

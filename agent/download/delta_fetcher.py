@@ -89,9 +89,10 @@ class DeltaFetcher:
 
     def _is_about(self, patch: Package, difficulty: Postponed) -> bool:
         """Whether waiting would be for the patch alone: the package itself may be there."""
-        self._server_errors[patch.sha256] += difficulty.reason is Transient.SERVER_ERROR
-        too_often = self._server_errors[patch.sha256] >= _SERVER_ERRORS
-        return too_often or difficulty.reason is Transient.NOT_FOUND
+        if difficulty.reason is Transient.SERVER_ERROR:
+            self._server_errors[patch.sha256] += 1
+            return self._server_errors[patch.sha256] >= _SERVER_ERRORS
+        return difficulty.reason is Transient.NOT_FOUND
 
     def _give_up(self, companion: Companion, package: Package, why: Exception) -> None:
         self._failed.add(companion.patch.sha256)
@@ -119,6 +120,8 @@ class DeltaFetcher:
         except OSError as error:
             # All writing goes through Files: what failed is reading the patch or its base.
             raise DeltaError(f"{error.filename or path}: {error.strerror}") from error
+        except MemoryError as error:
+            raise DeltaError("there is not enough memory for base and package together") from error
 
     def _base(self, package: Package, header: PatchHeader) -> Path:
         if (header.target_sha256, header.target_size) != (package.sha256, package.size):

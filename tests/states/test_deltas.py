@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from states.deltas import best_companion, patches_for
 from states.model import Companion, Package
 from states.ports import Postponed
 from states.reasons import Transient
-from tests.states.world import Device, World, deployment, release
+from tests.states.world import Device, PowerCut, World, deployment, release
 
 MODEL = Package("ai-model", "2", "2" * 64, 1000)
 LABELS = Package("labels", "1", "3" * 64, 10)
@@ -113,6 +115,24 @@ async def test_companions_reach_the_fetcher_and_leave_the_release_alone() -> Non
     await device.settle(conductor)
     assert seen == [(companion(5),)]
     assert device.world.serving == release("1").id
+
+
+async def test_an_agent_that_keeps_dying_in_a_download_does_without_patches() -> None:
+    device = Device()
+    offered = replace(deployment("1"), companions=(companion(5),))
+    seen: list[tuple[Companion, ...]] = []
+
+    async def killed(packages, progress, companions) -> None:  # type: ignore[no-untyped-def]
+        seen.append(companions)
+        raise PowerCut
+
+    device.world.fetch = killed  # type: ignore[method-assign]
+    for _ in range(device.policy.resume_limit + 2):
+        conductor = device.start()
+        conductor.offer(offered)
+        with pytest.raises(PowerCut):
+            await device.settle(conductor)
+    assert seen == [offered.companions] * (device.policy.resume_limit + 1) + [()]
 
 
 async def test_new_companions_for_the_same_release_start_nothing() -> None:

@@ -279,6 +279,19 @@ async def test_a_damaged_base_leads_to_the_full_package(patched: PatchedDevice) 
     assert patched.asked("/target") == 98
 
 
+async def test_too_little_memory_for_a_patch_leads_to_the_full_package(
+    patched: PatchedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*_: object) -> bytes:
+        raise MemoryError
+
+    patched.publish_patch()
+    monkeypatch.setattr("agent.download.delta_fetcher.restore", short_of_memory)
+    await patched.fetch()
+    patched.check()
+    assert patched.asked("/target") == 98
+
+
 async def test_a_base_that_is_gone_leads_to_the_full_package(patched: PatchedDevice) -> None:
     patched.publish_patch()
     blob = patched.device.store.blob_path(patched.base)
