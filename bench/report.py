@@ -19,10 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 _LIBRARIES = ("aiocoap", "cryptography", "pyOpenSSL")
+_WIDTH = 110  # of a table that goes to a file
 _ROOT = Path(__file__).parent.parent
 
 
@@ -111,35 +113,47 @@ def options(description: str, epilog: str) -> Options:
 
 
 def publish(rows: Iterable[Row], chosen: Options) -> None:
-    """Print the table and write the JSON."""
+    """Print the table with its notes, and write the JSON."""
     rows = tuple(rows)
-    Console().print(table(rows))
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    console.print(table(rows))
+    for number, note in enumerate(_notes(rows), 1):
+        console.print(f"[bold]{number}[/]  {note}")
     if chosen.json:
         document = {"rows": [row.document() for row in rows], "machine": machine()}
         chosen.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def table(rows: Iterable[Row]) -> Table:
-    """The rows for people."""
-    shown = Table()
+    """The rows for people, a case's name before the first of its rows only."""
+    rows = tuple(rows)
+    notes = _notes(rows)
+    shown = Table(box=box.SIMPLE_HEAD)
     for column in ("case", "metric"):
         shown.add_column(column, overflow="fold")
     for column in ("ours", "baseline", "ratio", "target"):
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("met")
-    shown.add_column("note", overflow="fold")
+    shown.add_column("note", justify="right")
+    case = ""
     for row in rows:
         shown.add_row(
-            row.case,
+            "" if row.case == case else row.case,
             f"{row.metric}, {row.unit}" if row.unit else row.metric,
             _number(row.ours),
             _number(row.baseline),
             f"{_number(row.ratio)}x" if row.ratio is not None else "",
             str(row.goal or ""),
             {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met],
-            row.note,
+            str(notes.index(row.note) + 1) if row.note else "",
         )
+        case = row.case
     return shown
+
+
+def _notes(rows: Iterable[Row]) -> list[str]:
+    """Each note once, in order."""
+    return list(dict.fromkeys(row.note for row in rows if row.note))
 
 
 def machine() -> dict[str, Any]:

@@ -26,7 +26,10 @@ _READY = 120.0
 
 @dataclass(frozen=True)
 class Ours:
-    """Figures of one of our downloads; ``link`` is None when there was none."""
+    """Figures of one of our downloads; ``link`` is None when there was none.
+
+    ``cloud_cpu_seconds`` counts all that the cloud did meanwhile.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -38,6 +41,7 @@ class Ours:
     written_bytes: int
     postponements: int
     trouble: str
+    cloud_cpu_seconds: float
     link: Statistics | None = None
 
 
@@ -122,9 +126,12 @@ class Arena:
             device = await stack.enter_async_context(
                 self.device(target, at, requests_per_second=requests_per_second)
             )
+            cpu = self.cloud.cpu_seconds
             await device.tell()
             figures = await finished(device)
-            return Ours(**figures, link=await link.statistics() if link else None)
+            cpu = self.cloud.cpu_seconds - cpu
+            statistics = await link.statistics() if link else None
+            return Ours(**figures, cloud_cpu_seconds=cpu, link=statistics)
 
     async def lock_step(
         self, target: Target, conditions: Conditions | None, seed: int = 1, *, budget: float

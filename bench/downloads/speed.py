@@ -56,7 +56,7 @@ def road(milliseconds: int, loss: float = 0.0, megabits: float | None = None) ->
     """A link by its round trip, its loss each way, and its rate."""
     rate = f" rate={megabits:g}Mbit/s" if megabits else ""
     return Road(
-        f"rtt={milliseconds}ms loss={loss:.0%}{rate}",
+        f"rtt={milliseconds}ms loss={f'{loss:.0%}' if loss else 0}{rate}",
         Conditions.both_ways(
             milliseconds / 1000,
             loss=loss,
@@ -76,8 +76,10 @@ LIMITED_ROADS = (road(50), road(200, 0.01), road(500), road(500, 0.05))
 
 def case(name: str, size: int) -> str:
     """How a row is called."""
-    sizes = {SMALL: "419,192 B", LARGE: "4 MiB"}
-    return f"{name} size={sizes.get(size, f'{size // 1024} KiB')}"
+    for unit, name_of_unit in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size % unit == 0:
+            return f"{name} size={size // unit}{name_of_unit}"
+    return f"{name} size={size}B"
 
 
 async def lock_step(arena: Arena, target: Target, on: Road, scale: Scale) -> list[LockStep]:
@@ -117,10 +119,16 @@ def timed(on: Road, size: int, runs: list[Ours], baselines: list[LockStep]) -> l
     return rows
 
 
-def processor(size: int, runs: list[Ours]) -> Row:
-    """What a download costs the device's processor."""
-    seconds = median(run.cpu_seconds for run in runs) / (size / (1 << 20))
-    return Row(case(LOOPBACK.name, size), "agent CPU time per MiB", "s", seconds)
+def processor(size: int, runs: list[Ours]) -> list[Row]:
+    """What a download costs the processors at both ends."""
+    per_mebibyte = size / (1 << 20)
+    agent = median(run.cpu_seconds for run in runs) / per_mebibyte
+    cloud = median(run.cloud_cpu_seconds for run in runs) / per_mebibyte
+    name = case(LOOPBACK.name, size)
+    return [
+        Row(name, "agent CPU time per MiB", "s", agent),
+        Row(name, "local cloud CPU time per MiB", "s", cloud),
+    ]
 
 
 def beside_the_original(size: int, runs: list[Ours]) -> Row:
@@ -149,7 +157,7 @@ async def limited(arena: Arena, target: Target, on: Road, scale: Scale) -> list[
     )
     arrives = (1 - on.conditions.up.loss) * (1 - on.conditions.down.loss)
     best = target.size / BLOCK / (LIMIT * arrives)
-    name = f"20 requests/s {case(on.name, target.size)}"
+    name = f"limit=20/s {case(on.name, target.size)}"
     arena.say(f"ours, {name}: {run.seconds:.1f} s")
     return [
         Row(name, "share of the ceiling", "%", 100 * best / run.seconds,
@@ -179,7 +187,7 @@ async def shared(arena: Arena, target: Target) -> list[Row]:
         statistics = await link.statistics()
         await asyncio.gather(*runs)
     received = [down - before[name][1] for name, (_, down) in statistics.clients.items()]
-    name = f"two devices {case(on.name, target.size)}"
+    name = f"devices=2 {case(on.name, target.size)}"
     arena.say(f"{name}: {received[0]:,} and {received[1]:,} bytes")
     queue = statistics.down
     return [

@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import random
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple
 
 from bench.downloads.races import BLOCK, Arena, Ours, finished
 from bench.downloads.speed import case
@@ -22,6 +22,7 @@ from protocol.delta import companion_name, companion_version, make_patch
 _RESUME_ROAD = "rtt=50ms rate=8Mbit/s"
 _RESUME_RATE = 8_000_000
 _RESUME_CONDITIONS = Conditions.both_ways(0.05, bits_per_second=_RESUME_RATE)
+_UNTIL_ALL_HAS_PASSED = 1.0  # the round trip and a full queue
 _MODELS = Path(__file__).parents[2] / "demo" / "models"
 
 
@@ -46,23 +47,23 @@ async def resume(arena: Arena, target: Target, kills: int, seed: int = 1) -> lis
     waits = [dice.uniform(0.02, longest) for _ in range(kills)]
     async with link_to(arena.cloud.coap, _RESUME_CONDITIONS, seed=seed) as link:
         losses = await _kill_and_resume(arena, target, link, waits)
-    twice = [loss.twice for loss in losses]
     name = f"SIGKILL at {kills} points {case(_RESUME_ROAD, target.size)}"
-    arena.say(f"{name}: {mean(twice):.0f} KiB twice for each")
-    note = f"KiB: {', '.join(map(str, twice))}; baseline: starting over at block 0"
-    had = mean(loss.had for loss in losses)
+    again, under_way, had = zip(*losses, strict=True)
+    arena.say(f"{name}: {mean(again):.0f} KiB fetched again for each")
+    note = f"KiB: {', '.join(map(str, again))}; baseline: starting over at block 0"
     return [
-        Row(name, "fetched twice for each", "KiB", mean(twice), had, note=note),
-        Row(name, "fetched twice at most", "KiB", max(twice), max(loss.had for loss in losses)),
+        Row(name, "fetched again for each", "KiB", mean(again), mean(had), note=note),
+        Row(name, "fetched again at most", "KiB", max(again), max(had)),
+        Row(name, "on its way to a dead process", "KiB", mean(under_way), note="radio time lost"),
     ]
 
 
-@dataclass(frozen=True)
-class _Loss:
-    """Blocks that were there when a process was killed, and how many of them came again."""
+class _Loss(NamedTuple):
+    """Because of one kill: blocks that were there and came again, and those on their way."""
 
+    again: int
+    under_way: int
     had: int
-    twice: int
 
 
 async def _kill_and_resume(
@@ -70,24 +71,25 @@ async def _kill_and_resume(
 ) -> list[_Loss]:
     credential = await arena.credential(target)
     losses: list[_Loss] = []
-    state_dir, had = arena.new_folder(), 0
+    state_dir, had, under_way = arena.new_folder(), 0, 0
     while True:
         async with arena.device(
             target, link.address, state_dir=state_dir, credential=credential
         ) as device:
-            # What was on its way to the killed process has passed the link by now.
             held = -(-device.greeting["held_bytes"] // BLOCK)
             if had:
-                losses.append(_Loss(had, had - held))
+                losses.append(_Loss(had - held, under_way, had))
             if len(losses) == len(waits):
-                break
-            before = (await link.statistics()).down.full
+                return losses
+            before = await _passed(link)
             if await _is_done_within(device, waits[len(losses)]):
                 state_dir, had = arena.new_folder(), 0
                 continue
             await device.kill()
-        had = held + await _passed_since(link, before)
-    return losses
+            passed = await _passed(link)
+        had = held + passed - before
+        await asyncio.sleep(_UNTIL_ALL_HAS_PASSED)
+        under_way = await _passed(link) - passed
 
 
 async def _is_done_within(device: Child, seconds: float) -> bool:
@@ -100,10 +102,9 @@ async def _is_done_within(device: Child, seconds: float) -> bool:
     return True
 
 
-async def _passed_since(link: Link, before: int) -> int:
-    """Blocks that went over the link, those that found nobody any more included."""
-    await asyncio.sleep(4 * _RESUME_CONDITIONS.down.delay)
-    return (await link.statistics()).down.full - before
+async def _passed(link: Link) -> int:
+    """Answers with a block that have left the link."""
+    return (await link.statistics()).down.full
 
 
 # Patches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,13 @@ class BenchCloud:
         assert parts.hostname is not None
         assert parts.port is not None
         self.coap = (parts.hostname, parts.port)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time it has used so far."""
+        after_name = Path(f"/proc/{self._process.process.pid}/stat").read_text().rpartition(")")[2]
+        user, system = after_name.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def publish(self, size: int) -> Target:
         """Deploy so many random bytes, the same ones in every run."""

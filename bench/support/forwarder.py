@@ -49,7 +49,7 @@ class Forwarder:
         self._up = Impairment(conditions.up, f"{seed} up")
         self._down = Impairment(conditions.down, f"{seed} down")
         self._cut_until = -math.inf
-        self._due: list[tuple[float, int, Send, bytes]] = []
+        self._due: list[tuple[float, int, Impairment, Send, bytes]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._lateness = array("d")
@@ -130,8 +130,7 @@ class Forwarder:
             way.tally.cut += 1
             return
         for due, content in way.offer(now, datagram):
-            way.tally.pass_on(len(content))
-            heapq.heappush(self._due, (due, next(self._numbers), send, content))
+            heapq.heappush(self._due, (due, next(self._numbers), way, send, content))
         self._send_due()
 
     # Datagrams leaving.
@@ -139,7 +138,8 @@ class Forwarder:
     def _send_due(self) -> None:
         now = self._loop.time()
         while self._due and self._due[0][0] <= now:
-            due, _, send, datagram = heapq.heappop(self._due)
+            due, _, way, send, datagram = heapq.heappop(self._due)
+            way.tally.pass_on(len(datagram))
             self._lateness.append(now - due)
             # A full buffer or a closed port loses datagrams, as on any network.
             with suppress(BlockingIOError, ConnectionRefusedError):

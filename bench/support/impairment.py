@@ -37,7 +37,7 @@ class Tally:
     corrupted: int = 0
 
     def pass_on(self, size: int) -> None:
-        """Count a datagram of so many bytes that will arrive."""
+        """Count a datagram of so many bytes that leaves the link."""
         self.passed += 1
         self.passed_bytes += size
         self.full += size >= _FULL

@@ -180,7 +180,7 @@ async def test_each_client_has_a_port_and_bytes_of_its_own(own_process: bool) ->
 
 
 async def test_clients_share_one_queue() -> None:
-    slow = Conditions(up=Way(bits_per_second=8 * 1028, queue=0.5))
+    slow = Conditions(up=Way(bits_per_second=10 * 8 * 1028, queue=0.05))
     async with net(slow) as there:
         one, other = await there.client(), await there.client()
         for client in (one, other, one, other):
