@@ -24,7 +24,9 @@ DEFAULT_PAUSE = 2.0
 MAX_PAUSE = 300.0
 
 _MESSAGE_BYTES = 256  # a message and its answer, roughly, DTLS included
-_HEADROOM = 0.975
+_HEADROOM = 0.995
+# After a 4.29 the server's idea of a second seems to be stricter; a little less is tried for good.
+_CAUTION, _LEAST_HEADROOM = 0.98, 0.9
 _LOWEST_SHARE = 1 / 16
 _RECOVERY_SECONDS = 30.0
 
@@ -50,6 +52,7 @@ class TokenBucket:
         self._tokens = 1.0
         self._refilled_at = now
         self._paused_until = now
+        self._headroom = _HEADROOM
         self._share = 1.0  # of the full rate, at the end of the last pause
 
     def take(self, now: float) -> float:
@@ -72,7 +75,7 @@ class TokenBucket:
         if self._limit is None:
             return float("inf")
         return (
-            _HEADROOM
+            self._headroom
             * self._limit
             * min(1.0, self._share + (now - self._paused_until) / _RECOVERY_SECONDS)
         )
@@ -84,6 +87,7 @@ class TokenBucket:
         """
         if now >= self._paused_until:
             self._share = max(_LOWEST_SHARE, min(1.0, self._current_share(now)) / 2)
+            self._headroom = max(_LEAST_HEADROOM, self._headroom * _CAUTION)
         if self._limit is None:
             self._limit = GOLIOTH_LIMIT
         pause = DEFAULT_PAUSE if retry_after is None else min(retry_after, MAX_PAUSE)

@@ -26,10 +26,11 @@ class Flight:
     sent_at: float
     confirmable: bool = False
     token: bytes = b""
+    answers_before: int = 0
 
 
 class Flights:
-    """Requests in the order they were sent."""
+    """Requests in the order they were sent. ``rate`` is the answers per second of late."""
 
     def __init__(self, round_trips: RoundTrips) -> None:
         self._round_trips = round_trips
@@ -37,6 +38,8 @@ class Flights:
         self._newest_answered = float("-inf")
         self._last_round_trip = 0.0
         self._tolerance = 1
+        self._answers = 0
+        self.rate = 0.0
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -49,12 +52,16 @@ class Flights:
 
     def sent(self, flight: Flight) -> None:
         """A request was put on the link."""
+        flight.answers_before = self._answers
         self._under_way[flight] = None
 
     def answered(self, now: float, flight: Flight) -> bool:
         """An answer came; False if the request had been taken for lost by mistake."""
         round_trip = now - flight.sent_at
         self._round_trips.measured(now, round_trip)
+        self._answers += 1
+        # What came while this one was on its way came at the rate of the narrowest place.
+        self.rate = (self._answers - flight.answers_before) / max(round_trip, 1e-6)
         if flight.sent_at >= self._newest_answered:
             self._newest_answered, self._last_round_trip = flight.sent_at, round_trip
         if self._under_way.pop(flight, flight) is None:
@@ -75,6 +82,12 @@ class Flights:
             lost.append(flight)
         for flight in lost:
             del self._under_way[flight]
+        return lost
+
+    def take_all(self) -> list[Flight]:
+        """Remove and return all: there was nothing but silence."""
+        lost = list(self._under_way)
+        self._under_way.clear()
         return lost
 
     def next_due(self) -> float | None:

@@ -7,7 +7,7 @@ block as well (RFC 6298, 3 has to discard those because TCP can't tell).
 from __future__ import annotations
 
 _FIRST_TIMEOUT = 1.0  # RFC 6298, 2.1
-_SHORTEST_TIMEOUT = 0.2
+_SHORTEST_MARGIN = 0.2  # above the smoothed round trip: a queue may build up that quickly
 _LONGEST_TIMEOUT = 5.0
 # A span of recent answers is closed after half a round trip and at least so many.
 _SPAN_ANSWERS = 4
@@ -24,6 +24,7 @@ class RoundTrips:
     def __init__(self) -> None:
         self.smoothed: float | None = None
         self.variation = 0.0
+        self.latest = 0.0
         self.minimum = float("inf")
         self._back_off = 1.0
         self._span_began = 0.0
@@ -47,12 +48,13 @@ class RoundTrips:
         if self.smoothed is None:
             waiting = _FIRST_TIMEOUT
         else:
-            waiting = max(_SHORTEST_TIMEOUT, self.smoothed + 4 * self.variation)
+            waiting = self.smoothed + max(_SHORTEST_MARGIN, 4 * self.variation)
         return min(_LONGEST_TIMEOUT, waiting * self._back_off)
 
     def measured(self, now: float, seconds: float) -> None:
         """An answer came after so long."""
         self._back_off = 1.0
+        self.latest = seconds
         if self.smoothed is None:
             self.smoothed, self.variation = seconds, seconds / 2
         else:
@@ -68,8 +70,4 @@ class RoundTrips:
 
     def silent(self) -> None:
         """Nothing came within the timeout: the next one is longer (RFC 6298, 5.5)."""
-        self._back_off = min(self._back_off * 2, _LONGEST_TIMEOUT / _SHORTEST_TIMEOUT)
-
-    def forget_minimum(self) -> None:
-        """The way may have changed: only recent answers count."""
-        self.minimum = self.recent
+        self._back_off = min(self._back_off * 2, _LONGEST_TIMEOUT / _SHORTEST_MARGIN)

@@ -271,7 +271,7 @@ class _Run:
         self._heard_at = self._link_used_at = now
         self._non_was_answered |= not flight.confirmable
         self._note_lost(self._flights.take_lost(now))
-        self.congestion.answered(now, window_full=window_full)
+        self.congestion.answered(now, self._flights.rate, window_full=window_full)
         if isinstance(outcome, ProtocolError):
             self._refused(flight, outcome)
         else:
@@ -348,6 +348,7 @@ class _Run:
 
     def _silence(self, now: float, request: BlockRequest) -> None:
         """Nothing came for a whole timeout."""
+        self._note_lost(self._flights.take_all())
         self.round_trips.silent()
         self.congestion.silent()
         if not self._non_was_answered:

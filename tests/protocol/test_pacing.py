@@ -29,7 +29,7 @@ def busiest_second(sent: list[float]) -> int:
 def test_no_second_sees_more_than_the_limit_and_little_less() -> None:
     sent = send_until(TokenBucket(20, 100.0), 100.0, 160.0)
     assert busiest_second(sent) <= 20
-    assert len(sent) >= 60 * 19
+    assert len(sent) >= 60 * 19.8
 
 
 @given(
@@ -63,9 +63,9 @@ def test_a_4_29_pauses_for_max_age_or_a_default(retry_after: float | None, pause
 def test_after_a_4_29_the_rate_is_halved_and_recovers() -> None:
     bucket = TokenBucket(20, 0.0)
     bucket.slow_down(0.0, 1.0)
-    assert bucket.rate(1.0) == 9.75
-    assert 9.75 < bucket.rate(10.0) < 19.5
-    assert bucket.rate(31.0) == 19.5
+    assert bucket.rate(1.0) == pytest.approx(9.75, abs=0.01)
+    assert 9.8 < bucket.rate(10.0) < 19.5
+    assert bucket.rate(31.0) == pytest.approx(19.5, abs=0.01)
 
 
 def test_repeated_4_29s_keep_lowering_the_rate_but_not_to_nothing() -> None:
@@ -73,14 +73,14 @@ def test_repeated_4_29s_keep_lowering_the_rate_but_not_to_nothing() -> None:
     for _ in range(20):
         bucket.slow_down(now, 1.0)
         now += 1.0
-    assert bucket.rate(now) == pytest.approx(19.5 / 16, abs=0.8)
+    assert bucket.rate(now) == pytest.approx(18 / 16, abs=0.8)
 
 
 def test_4_29s_of_requests_already_under_way_count_once() -> None:
     bucket = TokenBucket(20, 0.0)
     for _ in range(30):
         bucket.slow_down(0.0, 1.0)
-    assert bucket.rate(1.0) == 9.75
+    assert bucket.rate(1.0) == pytest.approx(9.75, abs=0.01)
 
 
 def test_an_unlimited_sender_learns_from_a_4_29_that_there_is_a_limit() -> None:
@@ -160,7 +160,7 @@ async def test_a_cancelled_waiter_costs_the_next_one_nothing() -> None:
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
     waiting[0].cancel()
-    clock.now = 1 / 9.75
+    clock.now = 1 / 9.9
     await waiting[1]
     assert not waiting[2].done()
     waiting[2].cancel()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.download.downloader import Downloader, DownloadSettings
+from agent.download.engine import Settle
 from agent.download.partial import Checkpoint, CheckpointPace
 from agent.store.files import Files
 from agent.store.release_store import ReleaseStore
@@ -65,9 +66,14 @@ class Source(AskedInTasks):
         self._steps = steps
         self.asked: Counter[str] = Counter()
 
-    async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Answer:
+    def ask_block(
+        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
+    ) -> bytes:
         self.asked[uri] += 1
         self._steps.append(lambda disk: disk.asked.update([uri]))
+        return super().ask_block(uri, number, size_exponent, settle, confirmable=confirmable)
+
+    async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Answer:
         content, end = CONTENT[uri], (number + 1) * 1024
         return Answer(number, end < len(content), content[end - 1024 : end], len(content))
 

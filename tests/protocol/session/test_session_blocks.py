@@ -169,7 +169,7 @@ async def test_blocks_and_messages_share_one_budget(
         *(get_block(device, URI, n) for n in range(25)),
         *(session.report(OtaReport()) for _ in range(10)),
     )
-    # One at a time, 48.75 per second: 35 requests take 0.7 s.
+    # One at a time, 49.75 per second: 35 requests take 0.7 s.
     assert cloud.site.arrivals[-1] - cloud.site.arrivals[-35] > 0.6
     # The reports came in between, not after the blocks.
     kinds = [request.code for request in cloud.site.requests[-35:]]
