@@ -71,19 +71,21 @@ async def _kill_and_resume(
 ) -> list[_Loss]:
     credential = await arena.credential(target)
     losses: list[_Loss] = []
-    state_dir, had, under_way = arena.new_folder(), 0, 0
+    state_dir, killed = arena.new_folder(), False
+    had = under_way = 0
     while True:
         async with arena.device(
             target, link.address, state_dir=state_dir, credential=credential
         ) as device:
             held = -(-device.greeting["held_bytes"] // BLOCK)
-            if had:
+            if killed:
                 losses.append(_Loss(had - held, under_way, had))
             if len(losses) == len(waits):
                 return losses
             before = await _passed(link)
-            if await _is_done_within(device, waits[len(losses)]):
-                state_dir, had = arena.new_folder(), 0
+            killed = not await _is_done_within(device, waits[len(losses)])
+            if not killed:
+                state_dir = arena.new_folder()
                 continue
             await device.kill()
             passed = await _passed(link)
