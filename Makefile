@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BENCHES := download
 
-.PHONY: help demo test lint type imports unit diagram clean
+.PHONY: help demo test lint type imports unit bench diagram clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -34,6 +35,9 @@ imports: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest --numprocesses auto --dist loadscope $(ARGS)
+
+bench: $(READY)  ## Race every part against its baseline, quickly
+	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick $(ARGS) || exit; done
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine
 	$(BIN)/python -m states.diagram > docs/state-machine.md
