@@ -14,6 +14,7 @@ from aiocoap.numbers.constants import TransportTuning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.link import Conditions, link_to
 from protocol.client import connect
 from protocol.credentials import CertificateCredential, PskCredential
 from protocol.dialling import Address
@@ -29,7 +30,6 @@ from protocol.errors import (
 from protocol.server import Limits
 from tests.support.coap import PSK, Net, Pki, until
 from tests.support.raw_client import RawClient
-from tests.support.relay import relay_to
 
 DAY = timedelta(days=1)
 
@@ -214,9 +214,9 @@ async def test_a_server_that_died_is_noticed_by_its_closed_port(net: Net) -> Non
 
 async def test_a_link_is_lost_when_retransmissions_run_out(net: Net) -> None:
     server = await net.serve()
-    async with relay_to(server.address) as relay:
-        link = await net.connect(relay.address, in_flight=2)
-        relay.cut = True
+    async with link_to(server.address, own_process=False) as wire:
+        link = await net.connect(wire.address, in_flight=2)
+        await wire.blackout()
         messages = [
             Message(code=GET, uri_path=["who"], transport_tuning=Impatient()) for _ in range(5)
         ]
@@ -228,8 +228,8 @@ async def test_a_link_is_lost_when_retransmissions_run_out(net: Net) -> None:
         assert link.lost.is_set()
         assert link.traffic.retransmissions >= 3
 
-        relay.cut = False
-        again = await net.connect(relay.address)
+        await wire.restore()
+        again = await net.connect(wire.address)
         assert (await again.request(who())).code == CONTENT
 
 
@@ -237,12 +237,14 @@ async def test_handshakes_survive_heavy_loss(net: Net) -> None:
     server = await net.serve()
 
     async def handshake(seed: int) -> int:
-        async with relay_to(server.address, loss=0.3, seed=seed) as relay:
-            link = await net.connect(relay.address, handshake_timeout=60)
+        lossy = Conditions.both_ways(loss=0.3)
+        async with link_to(server.address, lossy, seed=seed, own_process=False) as wire:
+            link = await net.connect(wire.address, handshake_timeout=60)
             assert link.traffic.bytes_received > 0
-            return relay.lost
+            statistics = await wire.statistics()
+            return statistics.up.lost + statistics.down.lost
 
-    lost = await asyncio.gather(*(handshake(seed) for seed in (2, 9, 10, 14)))
+    lost = await asyncio.gather(*(handshake(seed) for seed in (2, 3, 9, 13)))
 
     assert all(lost)
     assert len(server) == 4

@@ -10,13 +10,13 @@ from aiocoap import BAD_REQUEST, CHANGED, CONTENT, GET, NOT_FOUND, POST, Message
 from aiocoap.numbers.constants import TransportTuning
 from aiocoap.numbers.types import CON
 
+from bench.link import link_to
 from protocol.client import connect
 from protocol.credentials import CertificateCredential
 from protocol.errors import LinkLost
 from tests.support.coap import PSK, Net, Pki, until
 from tests.support.pki import Authority
 from tests.support.raw_client import RawClient
-from tests.support.relay import relay_to
 
 
 class Impatient(TransportTuning):  # type: ignore[misc]
@@ -109,10 +109,10 @@ async def test_blocks_come_in_any_order_with_many_in_flight(net: Net) -> None:
 
 async def test_no_more_messages_are_in_flight_than_allowed(net: Net) -> None:
     server = await net.serve()
-    async with relay_to(server.address) as relay:
-        link = await net.connect(relay.address, in_flight=4)
+    async with link_to(server.address, own_process=False) as wire:
+        link = await net.connect(wire.address, in_flight=4)
         before = link.traffic.datagrams_sent
-        relay.cut = True
+        await wire.blackout()
         requests = [
             asyncio.create_task(
                 link.request(Message(code=GET, uri_path=["who"], transport_tuning=Impatient()))
@@ -122,7 +122,7 @@ async def test_no_more_messages_are_in_flight_than_allowed(net: Net) -> None:
         await asyncio.sleep(0)
         assert link.traffic.datagrams_sent - before == 4
 
-        relay.cut = False
+        await wire.restore()
         responses = await asyncio.gather(*requests)
     assert {response.code for response in responses} == {CONTENT}
 
@@ -181,9 +181,9 @@ async def test_a_ping_is_answered(net: Net) -> None:
 
 async def test_a_ping_without_answer_loses_the_link_and_all_requests(net: Net) -> None:
     server = await net.serve()
-    async with relay_to(server.address) as relay:
-        link = await net.connect(relay.address)
-        relay.cut = True
+    async with link_to(server.address, own_process=False) as wire:
+        link = await net.connect(wire.address)
+        await wire.blackout()
         request = asyncio.create_task(link.request(get("who")))
         with pytest.raises(LinkLost, match="ping"):
             await link.ping(0.05)
@@ -202,9 +202,9 @@ async def test_a_request_goes_on_after_its_message_id_wrapped(net: Net) -> None:
 
 async def test_a_message_id_that_is_still_in_flight_is_not_taken_again(net: Net) -> None:
     server = await net.serve()
-    async with relay_to(server.address) as relay:
-        link = await net.connect(relay.address)
-        relay.cut = True
+    async with link_to(server.address, own_process=False) as wire:
+        link = await net.connect(wire.address)
+        await wire.blackout()
         manager = link._stack.messages
         first_id = manager.message_id
         first = asyncio.create_task(
@@ -216,7 +216,7 @@ async def test_a_message_id_that_is_still_in_flight_is_not_taken_again(net: Net)
             link.request(Message(code=GET, uri_path=["who"], transport_tuning=Impatient()))
         )
         await asyncio.sleep(0)
-        relay.cut = False
+        await wire.restore()
         responses = await asyncio.gather(first, second)
     assert [response.code for response in responses] == [CONTENT, CONTENT]
 

@@ -9,7 +9,7 @@ import pytest
 
 from demo.stage import CloudProcess
 from provisioning.pki import KeyPair, create_ca, issue_device
-from tests.support.relay import relay_in_background
+from tests.support.background_link import link_in_background
 from tests.system.conftest import PATIENCE, Bench
 
 pytestmark = pytest.mark.system
@@ -92,8 +92,8 @@ def test_wrong_credentials_are_explained_while_the_model_serves_on(
 def test_a_wrong_host_name_is_named(bench: Bench) -> None:
     found = certificate(bench, bench.folder / "own", trusted=True)
     port = int(bench.cloud.address.coap.rpartition(":")[2])
-    with relay_in_background(("127.0.0.1", port), host="127.0.0.2") as relay:
-        served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{relay.address[1]}")
+    with link_in_background(("127.0.0.1", port), host="127.0.0.2") as link:
+        served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{link.address[1]}")
         status = bench.device.await_status(
             "the error is known", lambda s: "host name" in (s["link_error"] or ""), PATIENCE
         )
