@@ -27,6 +27,7 @@ class Flight:
     confirmable: bool = False
     token: bytes = b""
     answers_before: int = 0
+    asked_again: bool = False
 
 
 class Flights:

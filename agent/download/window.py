@@ -112,7 +112,7 @@ class _Run:
         self._again: deque[BlockRequest] = deque()
         self._confirmable = False
         self._non_was_answered = False
-        self._has_turn = False
+        self._has_turn = self._paced = False
         self._refused_at, self._refusals = float("-inf"), 0
         self._waiter: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -159,15 +159,21 @@ class _Run:
             sent_all = self._waiter is None and self._send_what_fits()
         finally:
             self._pumping = False
-        if sent_all and not self._flights and not self._work.busy:
+        if sent_all and not self._work.busy and not self._is_waiting():
             self.finished.set_result(None)
         else:
             self._arm_timer()
+
+    def _is_waiting(self) -> bool:
+        """Whether something under way still matters."""
+        return any(self._work.wants(flight.request) for flight in self._flights)
 
     def _send_what_fits(self) -> bool:
         """Whether there is nothing more to send."""
         while len(self._flights) < self.congestion.window:
             request = self._next_request()
+            if request is None and self._paced:
+                request = self._once_more()
             if request is None:
                 return True
             if not self._take_turn(request):
@@ -184,8 +190,20 @@ class _Run:
                 return request
         return self._work.take()
 
+    def _once_more(self) -> BlockRequest | None:
+        """At the end, turns would pass unused: ask again for what is under way, oldest first.
+
+        Otherwise each of the last losses would cost a timeout.
+        """
+        for flight in self._flights:
+            if not flight.asked_again and self._work.wants(flight.request):
+                flight.asked_again = True
+                return flight.request
+        return None
+
     def _take_turn(self, request: BlockRequest) -> bool:
         if not self._has_turn and not self._source.block_turn_at_once(request.block_size):
+            self._paced = True
             self._wait_beside(self._await_turn(request.block_size))
             return False
         self._has_turn = False

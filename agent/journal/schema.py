@@ -166,6 +166,8 @@ def _open(path: Path) -> Database:
     try:
         path.chmod(0o640)
         db = Database(connection)
+        # A checkpoint changes a few bytes on two pages: small ones spare the flash. New files only.
+        db.execute("PRAGMA page_size=1024")
         _check(db)
         db.enable_wal()
         db.execute("PRAGMA synchronous=FULL")
