@@ -13,7 +13,12 @@ import cryptography
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-_NEEDED = ("SSL_CTX_set_psk_client_callback", "SSL_CTX_set_psk_server_callback", "DTLSv1_listen")
+_NEEDED = (
+    "SSL_CTX_set_psk_client_callback",
+    "SSL_CTX_set_psk_server_callback",
+    "DTLSv1_listen",
+    "BIO_get_mem_data",
+)
 _HOST_FLAG_NO_PARTIAL_WILDCARDS = 0x4
 
 
@@ -36,6 +41,8 @@ def require_symbols(library: Any) -> None:
 
 require_symbols(lib)
 
+_unused = ffi.new("char **")
+
 
 def clear_errors() -> None:
     """Empty this thread's OpenSSL error queue.
@@ -44,6 +51,11 @@ def clear_errors() -> None:
     connection, would take for its own failure.
     """
     lib.ERR_clear_error()
+
+
+def has_output(connection: SSL.Connection) -> bool:
+    """Whether OpenSSL has written something to the memory BIO; asking by a read would cost more."""
+    return bool(lib.BIO_get_mem_data(connection._from_ssl, _unused))
 
 
 def require_host(connection: SSL.Connection, host: str) -> None:

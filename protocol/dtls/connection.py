@@ -74,11 +74,9 @@ class DtlsConnection:
     def outgoing(self) -> list[bytes]:
         """The datagrams to send now, each up to the MTU unless a single record is larger."""
         stream = b""
-        while True:
-            try:
-                stream += self._connection.bio_read(_READ_SIZE)
-            except SSL.WantReadError:
-                return records.split_datagrams(stream)
+        while bindings.has_output(self._connection):
+            stream += self._connection.bio_read(_READ_SIZE)
+        return records.split_datagrams(stream)
 
     def timeout(self) -> float | None:
         """Seconds until :meth:`handle_timeout` is due, None when no timer runs."""
