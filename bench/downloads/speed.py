@@ -1,7 +1,8 @@
 """How long downloads take: on links without a limit, with a rate, shared, and with Golioth's limit.
 
-The lock-step runs wait nearly all the time, so they all run at once, beside the downloads that a
-limit of 20 requests/s keeps slow. Ours run one after the other, on an otherwise idle machine.
+Lock-step runs over lossy links wait for time-outs nearly all the time, so they run at once, beside
+the downloads that a limit of 20 requests/s keeps slow. All others run one after the other, on an
+otherwise idle machine.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -84,16 +86,32 @@ async def child(module: str, order: Mapping[str, Any]) -> AsyncIterator[Child]:
 
 # In the child.
 
+_lines: asyncio.Queue[None] = asyncio.Queue()
+
 
 def run_child(serve: Callable[[Told], Coroutine[Any, Any, None]]) -> None:
-    """Read the order from standard input and serve it."""
+    """Read the order from standard input and serve it; the end of the input is the end."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    asyncio.run(serve(json.loads(sys.stdin.readline())))
+    order = json.loads(sys.stdin.readline())
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_listen, args=(loop,), daemon=True).start()
+        await serve(order)
+
+    asyncio.run(run())
 
 
 async def next_line() -> None:
     """Wait for the benchmark's next line."""
-    await asyncio.to_thread(sys.stdin.readline)
+    await _lines.get()
+
+
+def _listen(loop: asyncio.AbstractEventLoop) -> None:
+    for _ in sys.stdin:
+        loop.call_soon_threadsafe(_lines.put_nowait, None)
+    # Nobody wants the figures any more, or has them already.
+    os._exit(0)
 
 
 def tell(event: str, **figures: object) -> None:
