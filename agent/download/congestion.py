@@ -28,7 +28,7 @@ _DECREASE = 0.7
 _EMPTY_ROUNDS, _EMPTY_ROUNDS_AFTER_LOSS = 3, 13
 # Now and then the queue is let run empty, to see the link's shortest round trip again.
 _DRAIN_SECONDS = 5.0
-_DRAIN = 0.5
+_DRAIN = 0.25
 # Of the blocks of a round: with and without a queue.
 _LOSS_WITH_QUEUE, _LOSS_ALONE = 0.02, 0.25
 _FEWEST_LOST = 4
