@@ -27,11 +27,11 @@ _DECREASE = 0.7
 # A queue that stays empty for so many round trips tells of room for much more.
 _EMPTY_ROUNDS, _EMPTY_ROUNDS_AFTER_LOSS = 3, 13
 # Now and then the queue is let run empty, to see the link's shortest round trip again.
-_DRAIN_SECONDS = 5.0
+_DRAIN_SECONDS, _DRAIN_ROUNDS = 5.0, 50  # whichever is longer
 _DRAIN = 0.25
 # Of the blocks of a round: with and without a queue.
 _LOSS_WITH_QUEUE, _LOSS_ALONE = 0.02, 0.25
-_FEWEST_LOST = 4
+_FEWEST_LOST = 6
 
 
 class Congestion:
@@ -50,7 +50,7 @@ class Congestion:
         self._round_ends = 0.0
         self._drained_at = 0.0
         self._after_drain: float | None = None
-        self._draining = False
+        self._draining = self._may_have_a_queue = False
         self._empty_rounds = 0
         self._train: list[float] = []
         self._answered = self._lost = 0
@@ -66,6 +66,7 @@ class Congestion:
         The window may grow only if it was what held requests back.
         """
         self._answered += 1
+        self._may_have_a_queue |= window_full and not self._slow_start
         self._watch_train(now)
         if now >= self._round_ends:
             self._end_round(now)
@@ -132,12 +133,17 @@ class Congestion:
             self._empty_rounds = _EMPTY_ROUNDS - _EMPTY_ROUNDS_AFTER_LOSS
             self._ceiling = self._size * _DECREASE
             self._resize(self._size * _DECREASE)
-        elif not self._slow_start and now - self._drained_at >= _DRAIN_SECONDS:
+        elif self._may_have_a_queue and now >= self._drained_at + self._drain_interval:
             self._drain(now, self._size)
         else:
             self._look_for_room()
         self._answered = self._lost = 0
+        self._may_have_a_queue = False
         self._round_ends = now + (self._round_trips.smoothed or 0.0)
+
+    @property
+    def _drain_interval(self) -> float:
+        return max(_DRAIN_SECONDS, _DRAIN_ROUNDS * (self._round_trips.smoothed or 0.0))
 
     def _look_for_room(self) -> None:
         """Back to slow start where the first one ended too early, or others have left."""
