@@ -45,7 +45,7 @@ session, downloader, store and journal). Device, cloud and link are processes of
 
 _EPILOG = """\
 Lock-step runs that would take minutes are cut off and scaled by their blocks; the note says so.
-A goal is about ours, or about the ratio where it ends with an x. The whole run takes about 11
+A goal is about ours, or about the ratio where it ends with an x. The whole run takes about 10
 minutes, --quick about 2. Leave the machine alone meanwhile."""
 
 
