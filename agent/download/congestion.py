@@ -27,7 +27,7 @@ _DECREASE = 0.7
 # A queue that stays empty for so many round trips tells of room for much more.
 _EMPTY_ROUNDS, _EMPTY_ROUNDS_AFTER_LOSS = 3, 13
 # Now and then the queue is let run empty, to see the link's shortest round trip again.
-_DRAIN_SECONDS, _DRAIN_ROUNDS = 5.0, 50  # whichever is longer
+_DRAIN_SECONDS, _DRAIN_ROUNDS = 10.0, 100  # whichever is longer
 _DRAIN = 0.25
 # Of the blocks of a round: with and without a queue.
 _LOSS_WITH_QUEUE, _LOSS_ALONE = 0.02, 0.25
