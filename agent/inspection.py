@@ -85,7 +85,13 @@ class Inspector:
 
     def updates(self, limit: int) -> list[Document]:
         """The newest ``limit`` updates with their outcome and bytes over the air, oldest first."""
-        rows = self._rows("SELECT * FROM updates ORDER BY id DESC LIMIT ?", limit)
+        rows = self._rows(
+            "SELECT u.*, coalesce(c.fetched_bytes, 0) AS fetched_bytes, "
+            "coalesce(c.fetched_blocks, 0) AS fetched_blocks, "
+            "coalesce(c.retransmissions, 0) AS retransmissions "
+            "FROM updates u LEFT JOIN costs c ON c.update_id = u.id ORDER BY u.id DESC LIMIT ?",
+            limit,
+        )
         for row in rows:
             row["packages"] = json.loads(row["packages"])
             # Not there while the journal is that of an agent older than this command.

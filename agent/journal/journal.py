@@ -162,6 +162,7 @@ class SqliteJournal:
         for table, kept in (("transitions", KEPT_TRANSITIONS), ("updates", KEPT_UPDATES)):
             newest = f"SELECT max(id) FROM {table}"  # noqa: S608 - the names stand above
             self._db.table(table).delete_where(f"id <= ({newest}) - ?", [kept])
+        self._db.execute("DELETE FROM costs WHERE update_id NOT IN (SELECT id FROM updates)")
 
     def resumed(self, update: Update) -> None:
         """Remember that the agent was started again within the present state."""
@@ -197,10 +198,11 @@ class SqliteJournal:
     def add_fetched(self, update_id: int, fetched: Fetched) -> None:
         """Add what came over the air to an update's totals."""
         self._db.execute(
-            "UPDATE updates SET fetched_bytes = fetched_bytes + ?, "
-            "fetched_blocks = fetched_blocks + ?, retransmissions = retransmissions + ? "
-            "WHERE id = ?",
-            [fetched.byte_count, fetched.blocks, fetched.retransmissions, update_id],
+            "INSERT INTO costs VALUES (?, ?, ?, ?) ON CONFLICT (update_id) DO UPDATE SET "
+            "fetched_bytes = fetched_bytes + excluded.fetched_bytes, "
+            "fetched_blocks = fetched_blocks + excluded.fetched_blocks, "
+            "retransmissions = retransmissions + excluded.retransmissions",
+            [update_id, fetched.byte_count, fetched.blocks, fetched.retransmissions],
         )
 
     def fact(self, name: str) -> str | None:

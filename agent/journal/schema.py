@@ -44,8 +44,7 @@ CREATE TABLE updates (
     reason TEXT,
     detail TEXT NOT NULL,
     started_at TEXT NOT NULL,
-    finished_at TEXT,
-    fetched_bytes INTEGER NOT NULL DEFAULT 0
+    finished_at TEXT
 ) STRICT;
 CREATE TABLE transitions (
     id INTEGER PRIMARY KEY,
@@ -111,10 +110,19 @@ def companions_of_updates(db: Database) -> None:
 
 
 @migrations()
-def blocks_of_updates(db: Database) -> None:
-    """Count what an update cost on the link."""
-    for column in ("fetched_blocks", "retransmissions"):
-        db.execute(f"ALTER TABLE updates ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+def costs_of_updates(db: Database) -> None:
+    """Count what an update cost on the link.
+
+    In a table of its own: it changes with every checkpoint, and a row of ``updates`` is long.
+    """
+    db.execute("""
+        CREATE TABLE costs (
+            update_id INTEGER PRIMARY KEY,
+            fetched_bytes INTEGER NOT NULL,
+            fetched_blocks INTEGER NOT NULL,
+            retransmissions INTEGER NOT NULL
+        ) STRICT
+    """)
 
 
 class JournalError(Exception):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.journal.journal import BootClock, SqliteJournal, _as_row, _as_update
+from agent.journal.journal import BootClock, Fetched, SqliteJournal, _as_row, _as_update
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import JournalError, open_for_reading
 from states.model import Companion, Deployment, Package, Release
@@ -112,6 +112,15 @@ def test_only_the_newest_state_of_a_topic_is_kept_and_every_report(path: Path) -
         bodies.append((str(queued.message.kind), queued.message.body))
         outbox.delivered(queued)
     assert bodies == [("report", "1"), ("report", "2"), ("state", "3"), ("report", "3")]
+
+
+def test_what_an_update_cost_adds_up(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    for _ in range(3):
+        journal.add_fetched(1, Fetched(1000, 2, 1))
+    journal.add_fetched(2, Fetched(5, 1, 0))
+    rows = journal._db.execute("SELECT * FROM costs ORDER BY update_id").fetchall()
+    assert rows == [(1, 3000, 6, 3), (2, 5, 1, 0)]
 
 
 def test_old_history_is_forgotten_and_what_was_learnt_is_kept(
