@@ -134,10 +134,10 @@ def _cells(line: Measured) -> Iterator[str]:
 
 
 def _stay(cloud: CloudProcess, device: Device, console: Console) -> None:
-    console.print(f"fleet page: {cloud.address.http}  (API key: {cloud.address.api_key})")
-    console.print(f"device:     edgeferry status --config {device.config}")
-    console.print("Ctrl-C ends everything")
     try:
+        console.print(f"fleet page: {cloud.address.http}  (API key: {cloud.address.api_key})")
+        console.print(f"device:     edgeferry status --config {device.config}")
+        console.print("Ctrl-C ends everything")
         while cloud.process.running:
             time.sleep(1)
     except KeyboardInterrupt:
