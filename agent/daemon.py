@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -45,10 +44,6 @@ WORKER_LOOK_SECONDS = 1.0
 
 class LoopClock:
     """Implements :class:`states.ports.Clock` with the event loop's own time."""
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after that time."""

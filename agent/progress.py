@@ -47,7 +47,7 @@ class ProgressKeeper:
         self._downloads: Downloads | None = None
         self._counted = Fetched()
         self._told_at = 0.0
-        self._note_connection(False, None)
+        self.on_connection(False, None)
         # With every checkpoint, so that bytes and progress agree after a power cut too.
         journal.checkpoints.on_save = self._count_fetched
 
@@ -57,7 +57,8 @@ class ProgressKeeper:
 
     def on_connection(self, connected: bool, error: ProtocolError | None) -> None:
         """Remember whether the link is up, for ``edgeferry status``."""
-        self._note_connection(connected, error)
+        trouble = "" if error is None else str(error)
+        self._journal.note_fact("connected", json.dumps({"up": connected, "error": trouble}))
 
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""
@@ -99,11 +100,7 @@ class ProgressKeeper:
         """Write down what is known at the end."""
         self._count_fetched()
         self._note_traffic()
-        self._note_connection(False, None)
-
-    def _note_connection(self, connected: bool, error: ProtocolError | None) -> None:
-        trouble = "" if error is None else str(error)
-        self._journal.note_fact("connected", json.dumps({"up": connected, "error": trouble}))
+        self.on_connection(False, None)
 
     def _note_traffic(self) -> None:
         now = self._session.traffic

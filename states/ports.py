@@ -166,9 +166,6 @@ class Gate(Protocol):
 class Clock(Protocol):
     """Time that only moves forward."""
 
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-
     async def sleep(self, seconds: float) -> None:
         """Return after that time."""
 

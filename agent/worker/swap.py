@@ -56,7 +56,6 @@ class Swapper:
         self._publish = publish
         self._candidate: Candidate | None = None
         self._switching = asyncio.Lock()
-        self._last_gap_ms: float | None = None
 
     @property
     def state(self) -> str:

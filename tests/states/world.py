@@ -42,9 +42,6 @@ class VirtualClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._count = 0
 
-    def monotonic(self) -> float:
-        return self.now
-
     async def sleep(self, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()
         self._count += 1
