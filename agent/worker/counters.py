@@ -20,7 +20,10 @@ class Result:
     top: list[tuple[str, float]]
     latency_ms: float
     """From the capture of the frame to its result."""
+    preprocess_ms: float
     inference_ms: float
+    gap_ms: float | None
+    """Since the result before, of whatever release; None for the first."""
     name: str | None
     label: str | None
 
@@ -30,7 +33,9 @@ class Result:
         shown = {"frame": self.frame, "release": self.release, "top": top, "name": self.name}
         times = {
             "latency_ms": round(self.latency_ms, 3),
+            "preprocess_ms": round(self.preprocess_ms, 3),
             "inference_ms": round(self.inference_ms, 3),
+            "gap_ms": None if self.gap_ms is None else round(self.gap_ms, 3),
         }
         return {**shown, "label": self.label, **times}
 
@@ -53,11 +58,11 @@ class Tally:
         """Frames whose fate is known; one that still waits or is in an engine is not among them."""
         return self.classified + self.dropped
 
-    def add(self, result: Result, gap_ms: float | None) -> None:
-        """Count a result; ``gap_ms`` is the time since the one before it, of whatever release."""
+    def add(self, result: Result) -> None:
+        """Count a result."""
         self.classified += 1
         self.first_classified_at = self.first_classified_at or _now()
-        self.max_gap_ms = max(self.max_gap_ms, gap_ms or 0.0)
+        self.max_gap_ms = max(self.max_gap_ms, result.gap_ms or 0.0)
         if result.label is not None:
             self.labelled += 1
             self.correct += result.top[0][0] == result.label

@@ -139,12 +139,14 @@ class Serving:
             tenure.release,
             answer.top,
             latency,
+            answer.preprocess_ms,
             answer.inference_ms,
+            gap,
             frame.name,
             frame.label,
         )
         for tally in (tenure.tally, self.total):
-            tally.add(result, gap)
+            tally.add(result)
         self.results.append(result)
         self._last_result = result
         tenure.classified_since_failure += 1

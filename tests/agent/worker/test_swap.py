@@ -95,6 +95,9 @@ async def test_no_frame_is_lost_between_the_last_of_the_old_and_the_first_of_the
             lost = numbers[-1] - numbers[0] + 1 - len(numbers)
             # Frames may be dropped when this machine is busy; but then they are counted.
             assert lost == status["dropped"]
+            gaps = [result["gap_ms"] for result in results]
+            assert gaps[0] is None
+            assert all(gap > 0 for gap in gaps[1:])
 
 
 async def test_each_result_comes_from_the_release_it_names(tmp_path: Path) -> None:
