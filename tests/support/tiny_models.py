@@ -10,19 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from bench.support.tflite_graph import GraphWriter
 
 DataType: TypeAlias = Literal["int8", "uint8", "float32"]
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
-_TYPES = {
-    "int8": schema.TensorType.INT8,
-    "uint8": schema.TensorType.UINT8,
-    "float32": schema.TensorType.FLOAT32,
-    "int32": schema.TensorType.INT32,
-}
 _PIXEL_SCALE = 1 / 255
 _LOGIT_SCALE = 0.25
 
@@ -57,10 +52,7 @@ def reversed_colours(**changes: Any) -> TinyModel:
 class _Graph:
     def __init__(self, model: TinyModel) -> None:
         self.model = model
-        self.tensors: list[Any] = []
-        self.buffers: list[Any] = [schema.BufferT()]
-        self.codes: list[Any] = []
-        self.operators: list[Any] = []
+        self.graph = GraphWriter()
 
     def build(self) -> bytes:
         model = self.model
@@ -72,7 +64,7 @@ class _Graph:
         self._pool(current, average, model.side, schema.Padding.VALID)
         logits = self._logits(average)
         scores = self._scores(logits)
-        return self._pack(picture, scores)
+        return self.graph.pack(picture, scores, "tiny")
 
     def _weights(self) -> Floats:
         given = self.model.weights or tuple(
@@ -83,9 +75,9 @@ class _Graph:
     def _activation(self, shape: list[int]) -> int:
         kind = self.model.data_type
         if kind == "float32":
-            return self._tensor(shape, kind)
+            return self.graph.tensor(shape, kind)
         zero = -128 if kind == "int8" else 0
-        return self._tensor(shape, kind, scale=self.model.input_scale, zero=zero)
+        return self.graph.tensor(shape, kind, scale=self.model.input_scale, zero_point=zero)
 
     def _same_size_average(self, source: int) -> int:
         side, model = self.model.side, self.model
@@ -98,105 +90,42 @@ class _Graph:
         options.padding = padding
         options.strideH = options.strideW = 1
         options.filterHeight = options.filterWidth = size
-        operator = schema.BuiltinOperator.AVERAGE_POOL_2D
-        kind = schema.BuiltinOptions.Pool2DOptions
-        self._operator(operator, 2, [source], [target], kind, options)
+        code = schema.BuiltinOperator.AVERAGE_POOL_2D
+        self.graph.operator(code, 2, [source], target, options)
 
     def _logits(self, average: int) -> int:
         weights, kind = self._weights(), self.model.data_type
         classes = len(weights)
         if kind == "float32":
-            matrix = self._tensor(list(weights.shape), kind, weights)
-            bias = self._tensor([classes], kind, np.zeros(classes, np.float32))
-            logits = self._tensor([self.model.batch, classes], kind)
+            matrix = self.graph.tensor(list(weights.shape), kind, weights)
+            bias = self.graph.tensor([classes], kind, np.zeros(classes, np.float32))
+            logits = self.graph.tensor([self.model.batch, classes], kind)
         else:
             scale = float(max(np.abs(weights).max(), 1e-3)) / 127
             zero = 0 if kind == "int8" else 128
             quantized = (np.round(weights / scale) + zero).astype(kind)
-            matrix = self._tensor(list(weights.shape), kind, quantized, scale, zero)
+            matrix = self.graph.tensor(list(weights.shape), kind, quantized, scale, zero)
             bias_scale = scale * self.model.input_scale
-            bias = self._tensor([classes], "int32", np.zeros(classes, np.int32), bias_scale)
+            bias = self.graph.tensor([classes], "int32", np.zeros(classes, np.int32), bias_scale)
             middle = 0 if kind == "int8" else 128
-            logits = self._tensor(
-                [self.model.batch, classes], kind, scale=_LOGIT_SCALE, zero=middle
+            logits = self.graph.tensor(
+                [self.model.batch, classes], kind, scale=_LOGIT_SCALE, zero_point=middle
             )
-        options = schema.FullyConnectedOptionsT()
-        version = 4 if kind == "int8" else 1
-        self._operator(
-            schema.BuiltinOperator.FULLY_CONNECTED,
-            version,
-            [average, matrix, bias],
-            [logits],
-            schema.BuiltinOptions.FullyConnectedOptions,
-            options,
-        )
+        code, version = schema.BuiltinOperator.FULLY_CONNECTED, 4 if kind == "int8" else 1
+        inputs = [average, matrix, bias]
+        self.graph.operator(code, version, inputs, logits, schema.FullyConnectedOptionsT())
         return logits
 
     def _scores(self, logits: int) -> int:
         kind = self.model.data_type
         shape = [self.model.batch, len(self._weights())]
         if kind == "float32":
-            scores = self._tensor(shape, kind)
+            scores = self.graph.tensor(shape, kind)
         else:
-            scores = self._tensor(shape, kind, scale=1 / 256, zero=-128 if kind == "int8" else 0)
+            scores = self.graph.tensor(
+                shape, kind, scale=1 / 256, zero_point=-128 if kind == "int8" else 0
+            )
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
-        operator = schema.BuiltinOperator.SOFTMAX
-        kind_of_options = schema.BuiltinOptions.SoftmaxOptions
-        self._operator(operator, 2, [logits], [scores], kind_of_options, options)
+        self.graph.operator(schema.BuiltinOperator.SOFTMAX, 2, [logits], scores, options)
         return scores
-
-    def _tensor(
-        self,
-        shape: list[int],
-        kind: str,
-        data: np.ndarray[Any, Any] | None = None,
-        scale: float | None = None,
-        zero: int = 0,
-    ) -> int:
-        tensor = schema.TensorT()
-        tensor.shape, tensor.type, tensor.name = shape, _TYPES[kind], f"t{len(self.tensors)}"
-        tensor.buffer = self._buffer(data)
-        if scale is not None:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
-
-    def _buffer(self, data: np.ndarray[Any, Any] | None) -> int:
-        if data is None:
-            return 0
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(data.tobytes(), np.uint8)
-        self.buffers.append(buffer)
-        return len(self.buffers) - 1
-
-    def _operator(
-        self,
-        code: int,
-        version: int,
-        inputs: list[int],
-        outputs: list[int],
-        options_kind: int,
-        options: object,
-    ) -> None:
-        operator_code = schema.OperatorCodeT()
-        operator_code.builtinCode = operator_code.deprecatedBuiltinCode = code
-        operator_code.version = version
-        self.codes.append(operator_code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = len(self.codes) - 1
-        operator.inputs, operator.outputs = inputs, outputs
-        operator.builtinOptionsType, operator.builtinOptions = options_kind, options
-        self.operators.append(operator)
-
-    def _pack(self, picture: int, scores: int) -> bytes:
-        graph = schema.SubGraphT()
-        graph.tensors, graph.operators = self.tensors, self.operators
-        graph.inputs, graph.outputs, graph.name = [picture], [scores], "main"
-        model = schema.ModelT()
-        model.version, model.description = 3, "tiny"
-        model.subgraphs, model.operatorCodes, model.buffers = [graph], self.codes, self.buffers
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
