@@ -19,14 +19,19 @@ from protocol.errors import LinkError, LinkLost
 class Peer:
     """Who a DTLS session belongs to, proven by its handshake. Handlers: ``request.remote.peer``.
 
-    ``identity`` is the PSK identity, None for kind "certificate", whose verified ``certificate`` is
-    set instead. ``address`` is (host, port).
+    ``identity`` is the PSK identity, None for kind "certificate", whose verified ``chain`` is set
+    instead, from its own certificate to the trusted one. ``address`` is (host, port).
     """
 
     kind: Literal["psk", "certificate"]
     identity: str | None
-    certificate: x509.Certificate | None
+    chain: tuple[x509.Certificate, ...]
     address: tuple[str, int]
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """The peer's own certificate, None with PSK."""
+        return self.chain[0] if self.chain else None
 
 
 @dataclass
@@ -149,10 +154,10 @@ class DtlsRemote(interfaces.EndpointAddress):  # type: ignore[misc]
     def _enter_session(self) -> None:
         self._cancel_timer()
         identity = self._connection.notes.psk_identity
-        certificate = self._connection.peer_certificate
+        chain = self._connection.peer_chain
         host, port = self.socket_address[:2]
-        kind: Literal["psk", "certificate"] = "psk" if certificate is None else "certificate"
-        self._peer = Peer(kind, identity, certificate, (host, port))
+        kind: Literal["psk", "certificate"] = "certificate" if chain else "psk"
+        self._peer = Peer(kind, identity, chain, (host, port))
         if self._surroundings is not None:
             self._surroundings.established(self)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -113,16 +114,15 @@ class Sessions:
         return owner.project_id, self._store.devices.get(owner.project_id, owner.device_id)
 
     def _by_certificate(self, peer: Peer) -> tuple[str, Device] | None:
-        # Golioth: O is the project, CN the certificate id. The signature counts only if the CA
-        # was uploaded to that very project.
+        # Golioth: O is the project, CN the certificate id. The handshake verified the chain against
+        # the CAs of all projects; it counts only if one of that very project's vouches for it.
         if peer.certificate is None:
             return None
         project_id = _attribute(peer.certificate, NameOID.ORGANIZATION_NAME)
         certificate_id = _attribute(peer.certificate, NameOID.COMMON_NAME)
         if not project_id or not certificate_id:
             return None
-        roots = self._store.certificates.trusted(project_id)
-        if not any(_issued(peer.certificate, root) for root in roots):
+        if not _vouched_for(peer.chain, self._store.certificates.trusted(project_id)):
             return None
         return project_id, self._store.devices.for_certificate(project_id, certificate_id)
 
@@ -133,12 +133,11 @@ class Sessions:
     def _trust_anew(self, project_id: str) -> None:
         if self._server is not None:
             self._server.refresh()
+        authorities = self._store.certificates.trusted(project_id)
         for session in list(self._by_remote.values()):
-            peer = session.remote.peer
-            if session.project_id == project_id and peer.kind == "certificate":
-                roots = self._store.certificates.trusted(project_id)
-                if peer.certificate and not any(_issued(peer.certificate, r) for r in roots):
-                    self._drop(session.remote)
+            chain = session.remote.peer.chain
+            if session.project_id == project_id and chain and not _vouched_for(chain, authorities):
+                self._drop(session.remote)
 
     def _drop(self, remote: DtlsRemote) -> None:
         # Later, because this may run inside the very session's own callback.
@@ -166,9 +165,16 @@ def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str
     return str(values[0].value) if len(values) == 1 else None
 
 
-def _issued(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+def _vouched_for(
+    chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
+) -> bool:
+    """Whether one of the authorities issued a certificate of the verified chain."""
+    return any(_issued(member, authority) for member in chain for authority in authorities)
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(root)
+        certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True

@@ -43,9 +43,9 @@ class DtlsConnection:
         return notes_of(self._connection)
 
     @property
-    def peer_certificate(self) -> x509.Certificate | None:
-        """The verified certificate of the peer, None with PSK."""
-        return self._connection.get_peer_certificate(as_cryptography=True)
+    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+        """The peer's verified certificate and what vouches for it; empty with PSK."""
+        return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
 
     @property
     def cipher(self) -> str | None:

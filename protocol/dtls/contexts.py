@@ -73,6 +73,7 @@ def server_context(credentials: ServerCredentials, cookie_secret: bytes) -> SSL.
         _use_pair(context, pair)
     for root in credentials.client_roots():
         _trust(context, root)
+    _accept_intermediates_as_roots(context)
     psk.serve_psk(context, credentials.psk_lookup)
     _set_cookies(context, cookie_secret)
     return context
@@ -110,6 +111,13 @@ def _trust(context: SSL.Context, root: x509.Certificate) -> None:
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(crypto.X509.from_cryptography(root))
+
+
+def _accept_intermediates_as_roots(context: SSL.Context) -> None:
+    """A registered CA counts by itself, whoever signed it (Golioth: root or intermediate)."""
+    store = context.get_cert_store()
+    assert store is not None
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
 
 
 def _set_cookies(context: SSL.Context, secret: bytes) -> None:

@@ -100,14 +100,45 @@ async def test_a_ca_counts_only_in_the_project_it_was_uploaded_to(
     assert await _devices(operator) == []
 
 
-async def test_an_intermediate_counts_when_it_is_uploaded_beside_its_root(
-    bench: Bench, operator: Operator, authority: Authority, tmp_path: Path
+@pytest.mark.parametrize("uploaded", ["root", "intermediate", "both"])
+@pytest.mark.parametrize("sent", ["leaf", "chain"])
+async def test_a_device_of_an_intermediate_is_known_by_whatever_the_project_trusts(
+    bench: Bench,
+    operator: Operator,
+    authority: Authority,
+    tmp_path: Path,
+    uploaded: str,
+    sent: str,
 ) -> None:
     plant = Authority(tmp_path / "plant", "Plant 4", above=authority)
-    await operator.trust(authority)
-    await operator.trust(plant, kind="intermediate")
-    link = await bench.link(bench.certificate(plant, "camera-7"))
+    if uploaded != "intermediate":
+        await operator.trust(authority)
+    if uploaded != "root":
+        await operator.trust(plant, kind="intermediate")
+    credential = bench.certificate(plant, "camera-7")
+    if sent == "chain":
+        with credential.certificate.open("ab") as file:
+            file.write(plant.bundle.read_bytes())
+    elif uploaded == "root":
+        with pytest.raises(LinkError):  # nothing leads from the leaf to the root
+            await _greet(bench, credential)
+        return
+    link = await bench.link(credential)
     assert (await get(link, "hello")).payload == b"Hello camera-7"
+
+
+async def test_a_chain_counts_only_in_the_project_that_trusts_it(
+    bench: Bench, operator: Operator, authority: Authority, tmp_path: Path
+) -> None:
+    """Another project trusts the intermediate; that must not help a device of this one."""
+    other_root = Authority(tmp_path / "other", "Other root")
+    plant = Authority(tmp_path / "plant", "Plant 4", above=other_root)
+    await operator.trust(authority)
+    await bench.other_operator("Elsewhere").trust(plant, kind="intermediate")
+    credential = bench.certificate(plant, "camera-7")
+    with pytest.raises(LinkLost):
+        await _greet(bench, credential)
+    assert await _devices(operator) == []
 
 
 async def test_removing_the_ca_ends_the_sessions_it_vouched_for(
