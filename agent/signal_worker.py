@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from states.ports import Postponed, WorkerFigures
+from states.ports import Evidence, Postponed, WorkerFigures
 from states.reasons import Transient
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class SignalWorker:
     async def prepare(self, _release_id: str) -> None:
         """Do nothing: a script can't load anything beside what it serves."""
 
-    async def commit(self, release_id: str) -> None:
+    async def commit(self, release_id: str, watch: bool) -> Evidence:  # noqa: ARG002 - as the port
         """Tell the script to reload; ``models`` shows the new release already.
 
         A script that does not run yet may be waiting for its first model, so that is no failure
@@ -44,8 +44,12 @@ class SignalWorker:
             self._signal(signal.SIGUSR1)
         except Postponed as away:
             logger.warning("release %s is in place; %s", release_id, away.detail)
-        else:
-            logger.info("signalled the inference script to load release %s", release_id)
+            return {"signalled": False}
+        logger.info("signalled the inference script to load release %s", release_id)
+        return {"signalled": True}
+
+    async def settle(self, _release_id: str) -> None:
+        """Do nothing: a script keeps no second model."""
 
     async def withdraw(self) -> None:
         """Say so: a script can't be told to stop serving."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 from agent.store.release_store import ReleaseStore
 from agent.trial import TrialLimits, try_model
 from agent.worker.settings import WorkerSettings
 from states.model import Release
-from states.ports import Postponed
+from states.ports import Evidence, Postponed
 from states.reasons import Transient
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class ReleaseVerifier:
         self._model_package = model_package
         self._labels_package = labels_package
 
-    async def verify(self, release: Release) -> None:
+    async def verify(self, release: Release, known_good: bool) -> Evidence:  # noqa: ARG002
         """Hash every byte again, then try the model. Raises Rejected, or Postponed for bit rot."""
         damaged = await asyncio.to_thread(self._store.verify_blobs, release)
         if damaged:
@@ -54,6 +55,7 @@ class ReleaseVerifier:
             preprocessing=self._worker.preprocessing,
         )
         logger.info("release %s passed its trial: %s", release.id, report)
+        return asdict(report)
 
     def _path(self, release: Release, name: str) -> Path:
         package = release.package(name)

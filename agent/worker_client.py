@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from states.ports import Postponed, Rejected, WorkerFigures
+from states.ports import Comparison, Evidence, Postponed, Rejected, Showing, WorkerFigures
 from states.reasons import Rejection, Transient
 
 ANSWER_LIMIT = 8 << 20
@@ -41,9 +41,16 @@ class WorkerClient:
         folder = str(self._releases / release_id)
         await self._ask("prepare", self._load_seconds, release=release_id, folder=folder)
 
-    async def commit(self, release_id: str) -> None:
-        """Switch between two frames to a prepared release. Raises Postponed or Rejected."""
-        await self._ask("commit", self._answer_seconds, release=release_id)
+    async def commit(self, release_id: str, watch: bool) -> Evidence:
+        """Switch between two frames to a prepared release. Raises Postponed or Rejected.
+
+        A worker short of memory first lets go of the old engine, so it may take a load's time.
+        """
+        return await self._ask("commit", self._load_seconds, release=release_id, watch=watch)
+
+    async def settle(self, release_id: str) -> None:
+        """Let go of the engine that was kept beside this release. Raises Postponed."""
+        await self._ask("settle", self._answer_seconds, release=release_id)
 
     async def withdraw(self) -> None:
         """Stop serving: there is no release to go back to."""
@@ -60,6 +67,8 @@ class WorkerClient:
             classified=counters.get("classified", 0),
             dropped=counters.get("dropped", 0),
             errors=counters.get("errors", 0),
+            comparison=_comparison(status.get("comparison")),
+            fell_back_from=(status.get("fell_back") or {}).get("from"),
         )
 
     async def status(self) -> dict[str, Any]:
@@ -97,6 +106,33 @@ class WorkerClient:
         if not answer:
             raise ConnectionResetError("closed the connection")
         return answer
+
+
+def _comparison(told: dict[str, Any] | None) -> Comparison | None:
+    if told is None:
+        return None
+    return Comparison(
+        release=told["release"],
+        previous=told["previous"],
+        compared=told["compared"],
+        agreed=told["agreed"],
+        same_frames=told["same_frames"],
+        candidate=_showing(told["candidate"]),
+        previous_side=_showing(told["previous_side"]),
+    )
+
+
+def _showing(side: dict[str, Any]) -> Showing:
+    return Showing(
+        captured=side["captured"],
+        classified=side["classified"],
+        dropped=side["dropped"],
+        errors=side["errors"],
+        inference_p50_ms=side["inference_ms"]["p50"],
+        inference_p95_ms=side["inference_ms"]["p95"],
+        mean_confidence=side["confidence"]["mean"],
+        classes=side["classes"],
+    )
 
 
 def _result(method: str, answer: bytes) -> dict[str, Any]:

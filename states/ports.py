@@ -7,14 +7,17 @@ content is; any other exception is a defect and is treated as such by the conduc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
 from states.reasons import Rejection, Transient
 from states.update import Transition, Update
+
+Evidence = Mapping[str, object]
+"""What was measured, fit for JSON; kept for people."""
 
 
 class Postponed(Exception):  # noqa: N818 - reads as what happened
@@ -27,12 +30,51 @@ class Postponed(Exception):  # noqa: N818 - reads as what happened
 
 
 class Rejected(Exception):  # noqa: N818
-    """The content is at fault; it must not be tried again by itself."""
+    """The content is at fault; it must not be tried again by itself.
 
-    def __init__(self, reason: Rejection, detail: str) -> None:
+    ``evidence`` is what was measured before that became clear, fit for JSON.
+    """
+
+    def __init__(self, reason: Rejection, detail: str, evidence: Evidence | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.evidence = evidence
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How one release does its work: counters since it took over, and what it answers.
+
+    ``captured = classified + dropped``; ``errors`` counts engine failures. Times in milliseconds
+    per frame, None before the first one. ``classes`` counts answers by label.
+    """
+
+    captured: int
+    classified: int
+    dropped: int
+    errors: int
+    inference_p50_ms: float | None = None
+    inference_p95_ms: float | None = None
+    mean_confidence: float | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new release beside the one before it, since the switch.
+
+    With ``same_frames`` both have seen the same frames: ``compared`` of them, and ``agreed`` on so
+    many. Without, ``previous_side`` is what the release before last showed in its own time.
+    """
+
+    release: str
+    previous: str
+    compared: int
+    agreed: int
+    same_frames: bool
+    candidate: Showing
+    previous_side: Showing
 
 
 @dataclass(frozen=True)
@@ -40,6 +82,7 @@ class WorkerFigures:
     """The worker's exact counters for the release it serves.
 
     ``captured = classified + dropped``; ``errors`` counts engine failures of that release.
+    ``fell_back_from`` is the release the worker left by itself because it kept failing.
     """
 
     serving: str | None
@@ -47,6 +90,8 @@ class WorkerFigures:
     classified: int
     dropped: int
     errors: int
+    comparison: Comparison | None = None
+    fell_back_from: str | None = None
 
 
 class Store(Protocol):
@@ -99,8 +144,12 @@ class Fetcher(Protocol):
 class Verifier(Protocol):
     """Proves a release before anything serves it."""
 
-    async def verify(self, release: Release) -> None:
-        """Raises Rejected with the reason, or Postponed."""
+    async def verify(self, release: Release, known_good: bool) -> Evidence:
+        """Return what was measured. Raises Rejected with the reason, or Postponed.
+
+        ``known_good`` content was confirmed on this device before: it is judged on itself alone,
+        not against what serves, so that operators can go back.
+        """
 
 
 class Worker(Protocol):
@@ -109,8 +158,15 @@ class Worker(Protocol):
     async def prepare(self, release_id: str) -> None:
         """Load and warm beside the serving release. Raises Postponed (away) or Rejected."""
 
-    async def commit(self, release_id: str) -> None:
-        """Switch between two frames to a prepared release. Raises Postponed or Rejected."""
+    async def commit(self, release_id: str, watch: bool) -> Evidence:
+        """Switch between two frames to a prepared release; the answer tells how it went.
+
+        With ``watch`` the release before stays warm beside it, to be compared with and to go back
+        to, until :meth:`settle`. Raises Postponed or Rejected.
+        """
+
+    async def settle(self, release_id: str) -> None:
+        """Let go of what ``commit`` left beside this release; may be repeated. Raises Postponed."""
 
     async def withdraw(self) -> None:
         """Stop serving: there is no release to go back to."""
@@ -151,6 +207,9 @@ class Journal(Protocol):
 
     def confirmed_releases(self) -> tuple[str, ...]:
         """Ids of releases that once passed their commit window, newest first."""
+
+    def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
+        """Keep what was measured about an update: a "trial", a "swap" or a "window"."""
 
     def note_manifest(self, deployment: Deployment) -> None:
         """Remember the newest sequence number of content that needs no update."""

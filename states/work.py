@@ -18,7 +18,7 @@ from states.deltas import bytes_to_fetch, patches_for
 from states.gates import Step
 from states.model import Companion
 from states.policy import Policy
-from states.ports import Ports, Postponed, WorkerFigures
+from states.ports import Ports, Postponed, Rejected, WorkerFigures
 from states.reasons import Rejection, Transient
 from states.update import Move, Outcome, Update
 from states.window import Verdict, Window
@@ -91,8 +91,15 @@ class Work:
         return Move("downloaded")
 
     async def _verify(self, update: Update) -> Move:
-        release = update.deployment.release
-        await self._ports.verifier.verify(release)
+        release, journal = update.deployment.release, self._ports.journal
+        known_good = release.id in journal.confirmed_releases()
+        try:
+            trial = await self._ports.verifier.verify(release, known_good)
+        except Rejected as refusal:
+            if refusal.evidence is not None:
+                journal.note_evidence(update.id, "trial", refusal.evidence)
+            raise
+        journal.note_evidence(update.id, "trial", trial)
         self._ports.store.assemble(release)
         return self._unless_closed(Step.ACTIVATION, Move("accept"))
 
@@ -100,7 +107,8 @@ class Work:
         worker, release_id = self._ports.worker, update.release_id
         await worker.prepare(release_id)
         self._ports.store.switch(release_id, update.fallback)
-        await worker.commit(release_id)
+        swap = await worker.commit(release_id, watch=True)
+        self._ports.journal.note_evidence(update.id, "swap", swap)
         return Move("switched")
 
     async def _confirm(self, update: Update) -> Move:
@@ -134,7 +142,7 @@ class Work:
 
     async def _serve(self, release_id: str) -> None:
         await self._ports.worker.prepare(release_id)
-        await self._ports.worker.commit(release_id)
+        await self._ports.worker.commit(release_id, watch=False)
 
     async def _restore(self, update: Update) -> Move:
         """Put the newest good release back. The link decides; a worker that is away reads it."""

@@ -17,7 +17,7 @@ from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.outbox import Message, Outbox
 from agent.journal.schema import journal_errors, open_journal, utc_now
 from states.model import Companion, Deployment, Package, Release
-from states.ports import Stored
+from states.ports import Evidence, Stored
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
 
@@ -162,7 +162,8 @@ class SqliteJournal:
         for table, kept in (("transitions", KEPT_TRANSITIONS), ("updates", KEPT_UPDATES)):
             newest = f"SELECT max(id) FROM {table}"  # noqa: S608 - the names stand above
             self._db.table(table).delete_where(f"id <= ({newest}) - ?", [kept])
-        self._db.execute("DELETE FROM costs WHERE update_id NOT IN (SELECT id FROM updates)")
+        for table in ("costs", "evidence"):
+            self._db.table(table).delete_where("update_id NOT IN (SELECT id FROM updates)")
 
     def resumed(self, update: Update) -> None:
         """Remember that the agent was started again within the present state."""
@@ -187,6 +188,12 @@ class SqliteJournal:
         """Ids of releases that once passed their commit window, newest first."""
         rows = self._db.execute("SELECT release_id FROM confirmations ORDER BY id DESC")
         return tuple(release_id for (release_id,) in rows)
+
+    def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
+        """Keep what was measured about an update; raises Postponed."""
+        row = {"update_id": update_id, "kind": kind, "at": utc_now()}
+        with journal_errors(), self._db.atomic():
+            self._db.table("evidence").insert({**row, "document": json.dumps(document)})
 
     def note_manifest(self, deployment: Deployment) -> None:
         """Remember the newest sequence number; written only when it changes."""

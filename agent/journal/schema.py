@@ -125,6 +125,21 @@ def costs_of_updates(db: Database) -> None:
     """)
 
 
+@migrations()
+def evidence_of_updates(db: Database) -> None:
+    """Keep what was measured of a release: JSON documents, the newest of a kind counts."""
+    db.execute("""
+        CREATE TABLE evidence (
+            id INTEGER PRIMARY KEY,
+            update_id INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL,
+            document TEXT NOT NULL
+        ) STRICT
+    """)
+    db.execute("CREATE INDEX evidence_by_update ON evidence (update_id, kind)")
+
+
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 

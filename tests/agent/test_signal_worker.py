@@ -50,7 +50,7 @@ async def test_a_switch_is_one_signal_to_the_script(
 ) -> None:
     worker = SignalWorker(pid_file, lambda: "r1")
     await worker.prepare("r1")
-    await worker.commit("r1")
+    await worker.commit("r1", watch=True)
     assert script.stdout is not None
     assert await asyncio.to_thread(script.stdout.readline) == "reload\n"
 
@@ -59,7 +59,7 @@ async def test_every_look_at_a_living_script_counts_as_a_frame(
     script: subprocess.Popen[str], pid_file: Path
 ) -> None:
     worker = SignalWorker(pid_file, lambda: "r1")
-    await worker.commit("r1")
+    await worker.commit("r1", watch=True)
     seen = [await worker.figures() for _ in range(3)]
     assert [figures.classified for figures in seen] == [1, 2, 3]
     assert {figures.serving for figures in seen} == {"r1"}
@@ -85,6 +85,6 @@ async def test_a_pid_file_that_names_no_script_never_signals_anything(
 async def test_a_script_that_waits_for_its_first_model_holds_nothing_up(pid_file: Path) -> None:
     worker = SignalWorker(pid_file, lambda: "r1")
     await worker.prepare("r1")
-    await worker.commit("r1")
+    await worker.commit("r1", watch=True)
     with pytest.raises(Postponed, match=str(os.fspath(pid_file))):
         await worker.figures()

@@ -12,7 +12,14 @@ from states.conductor import Conductor
 from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
 from states.policy import Policy
-from states.ports import Ports, Postponed, Stored, WorkerFigures
+from states.ports import (
+    Comparison,
+    Evidence,
+    Ports,
+    Postponed,
+    Stored,
+    WorkerFigures,
+)
 from states.reasons import Rejection
 from states.update import Transition, Update
 
@@ -70,6 +77,7 @@ class MemoryJournal:
     rejected: dict[str, str] = field(default_factory=dict)
     confirmed: list[str] = field(default_factory=list)
     noted: list[int] = field(default_factory=list)
+    evidence: list[tuple[int, str, Evidence]] = field(default_factory=list)
     cut_before: int | None = None
 
     def load(self) -> Stored:
@@ -100,6 +108,9 @@ class MemoryJournal:
     def confirmed_releases(self) -> tuple[str, ...]:
         return tuple(self.confirmed)
 
+    def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
+        self.evidence.append((update_id, kind, document))
+
     def note_manifest(self, deployment: Deployment) -> None:
         self.noted.append(deployment.sequence)
 
@@ -128,6 +139,9 @@ class World:
     fetched: list[str] = field(default_factory=list)
     serving: str | None = None
     prepared: str | None = None
+    shadow: str | None = None
+    comparison: Comparison | None = None
+    fell_back_from: str | None = None
     frames: int = 0
     errors: int = 0
     camera: bool = True
@@ -196,18 +210,25 @@ class World:
             progress(package.size, package.size)
 
     # Verifier
-    async def verify(self, wanted: Release) -> None:
+    async def verify(self, wanted: Release, known_good: bool) -> Evidence:
         self.meet("verify")
+        return {"known_good": known_good}
 
     # Worker
     async def prepare(self, release_id: str) -> None:
         self.meet("prepare")
         self.prepared = release_id
 
-    async def commit(self, release_id: str) -> None:
+    async def commit(self, release_id: str, watch: bool) -> Evidence:
         self.meet("commit")
-        assert release_id in {self.prepared, self.serving}
+        assert release_id in {self.prepared, self.serving, self.shadow}
+        self.shadow = self.serving if watch and self.serving != release_id else None
         self.serving, self.errors = release_id, 0
+        return {"gap_ms": 1.0, "shadow": self.shadow, "drained": False}
+
+    async def settle(self, release_id: str) -> None:
+        self.meet("settle")
+        self.shadow = None
 
     async def withdraw(self) -> None:
         self.meet("withdraw")
@@ -217,7 +238,15 @@ class World:
         self.meet("figures")
         if self.serving and self.camera:
             self.frames += 10
-        return WorkerFigures(self.serving, self.frames, self.frames, 0, self.errors)
+        return WorkerFigures(
+            self.serving,
+            self.frames,
+            self.frames,
+            0,
+            self.errors,
+            self.comparison,
+            self.fell_back_from,
+        )
 
 
 class Device:

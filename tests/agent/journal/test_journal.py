@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -121,6 +122,15 @@ def test_what_an_update_cost_adds_up(path: Path) -> None:
     journal.add_fetched(2, Fetched(5, 1, 0))
     rows = journal._db.execute("SELECT * FROM costs ORDER BY update_id").fetchall()
     assert rows == [(1, 3000, 6, 3), (2, 5, 1, 0)]
+
+
+def test_evidence_is_kept_with_its_update(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    for gap in (1.5, 2.5):
+        journal.note_evidence(1, "swap", {"gap_ms": gap})
+    journal.close()
+    rows = open_for_reading(path).query("SELECT update_id, kind, document FROM evidence")
+    assert [json.loads(row["document"]) for row in rows] == [{"gap_ms": 1.5}, {"gap_ms": 2.5}]
 
 
 def test_old_history_is_forgotten_and_what_was_learnt_is_kept(

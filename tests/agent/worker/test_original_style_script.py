@@ -66,7 +66,7 @@ async def test_the_script_reloads_model_and_labels_as_a_pair(
     assert await script.frame() == "red"
     activate(tmp_path, "b")
     assert await script.frame() == "red", "nothing changes before the signal"
-    await worker.commit("b")
+    await worker.commit("b", watch=True)
     assert await script.frame() == "MODEL RELOADED"
     assert await script.says() == "GREEN"
 
@@ -76,6 +76,6 @@ async def test_the_script_keeps_its_model_when_there_is_no_new_one(
 ) -> None:
     worker = SignalWorker(tmp_path / "inference.pid", lambda: None)
     os.unlink(tmp_path / "current")  # noqa: PTH108
-    await worker.commit("gone")
+    await worker.commit("gone", watch=True)
     assert await script.frame() == "KEEPING OLD MODEL: ValueError"
     assert await script.says() == "red"
