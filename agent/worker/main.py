@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.control import ControlServer
 from agent.notify import keep_watchdog, notify
 from agent.worker.capture import Capture
 from agent.worker.choices import SourceAddress
-from agent.worker.control import ControlServer
 from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
 from agent.worker.frames import FrameStore, Mailbox

@@ -11,8 +11,8 @@ from typing import Any
 
 import cv2
 
+from agent.control import Method, Parameters
 from agent.worker.capture import Capture
-from agent.worker.control import Method, Parameters
 from agent.worker.engine import ReleaseFiles
 from agent.worker.errors import ControlError
 from agent.worker.frames import FrameStore

@@ -1,4 +1,4 @@
-"""The control socket: newline-delimited JSON over a UNIX stream socket, many clients at once.
+"""The control socket of worker and agent: newline-delimited JSON over UNIX, many clients at once.
 
 A request is ``{"id": …, "method": "…", "params": {…}}``, its reply ``{"id": …, "result": {…}}`` or
 ``{"id": …, "error": {"reason": "…", "detail": "…"}}``. Requests of one client are carried out side
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable, WorkerError
-from states.ports import Rejected
+from states.ports import Postponed, Rejected
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class _Client:
             result = await self._call(request)
         except ControlError as error:
             self._write_error(number, error.reason, error.detail)
-        except (Rejected, EngineFailed) as error:
+        except (Rejected, Postponed, EngineFailed) as error:
             self._write_error(number, str(error.reason), error.detail)
         except (RuntimeUnavailable, OSError) as error:
             self._write_error(number, "unavailable", str(error))
@@ -213,7 +213,7 @@ def _listen(path: Path, mode: int) -> socket.socket:
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise WorkerError(
             f"the socket path {path} has more than {LONGEST_SOCKET_PATH} bytes; "
-            "set worker.socket to a shorter one"
+            "set a shorter device.state_dir, or worker.socket if it is the worker's"
         )
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -234,12 +234,10 @@ def _remove(listener: socket.socket) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket that a killed worker left behind, and nothing else."""
+    """Remove a socket that a killed process left behind, and nothing else."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise WorkerError(
-                f"{path} is no socket; remove it or set worker.socket to another path"
-            )
+            raise WorkerError(f"{path} is no socket, so none can be made there; remove it")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -248,4 +246,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-    raise WorkerError(f"another worker serves {path}; stop it or set worker.socket to another path")
+    raise WorkerError(f"another process serves {path}; stop it first")

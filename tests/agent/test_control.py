@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.worker.control import LINE_BYTES, ControlServer
+from agent.control import LINE_BYTES, ControlServer
 from agent.worker.errors import WorkerError
 from agent.worker.sources import Drawn
 from tests.support.tiny_models import TinyModel
@@ -47,7 +47,7 @@ async def test_a_socket_left_by_a_killed_worker_is_replaced(tmp_path: Path) -> N
 
 async def test_a_second_worker_does_not_take_the_socket_of_the_first(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
-        with pytest.raises(WorkerError, match="another worker"):
+        with pytest.raises(WorkerError, match="another process"):
             ControlServer().listen(tmp_path / "worker.sock", group=False)
         assert (await worker.client.call("status"))["state"] == "waiting"
 
