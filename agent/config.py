@@ -13,96 +13,29 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
-    field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.credentials.settings import GoliothSettings
+from agent.errors import ConfigurationError
 from agent.worker.settings import WorkerSettings
-from protocol.credentials import CertificateCredential, Credential, PskCredential
 from states.gates import Gates, TimeWindow
 from states.policy import Policy
 
 DEFAULT_PATH = Path("/etc/edgeferry/agent.toml")
-COAPS_PORT = 5684
-
-
-class ConfigurationError(Exception):
-    """The configuration can't be used; names the key or file and the next step."""
 
 
 class Section(BaseModel):
     """A table of the file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GoliothSettings(Section):
-    """Where the cloud is and who this device is: a certificate, or a PSK."""
-
-    uri: str = Field("coaps://coap.golioth.io", description="The CoAP gateway.")
-    psk_id: str | None = Field(None, description="PSK identity: <credential id>@<project id>.")
-    psk: SecretStr | None = Field(None, description="The key itself; better as psk_file.")
-    psk_file: Path | None = Field(None, description="File holding the key, readable by us alone.")
-    certificate: Path | None = Field(None, description="Device certificate, PEM.")
-    private_key: Path | None = Field(None, description="Key of the certificate, PEM.")
-    server_ca: Path | None = Field(None, description="CA bundle; the system's when not set.")
-    handshake_seconds: float = Field(20.0, gt=0, description="Longest DTLS handshake.")
-    poll_seconds: float = Field(300.0, gt=0, description="How often the manifest is asked for.")
-    keep_alive_seconds: float = Field(9.0, gt=0, description="Longest silence on the link.")
-    requests_per_second: float = Field(
-        20.0, ge=0, description="Golioth's limit per device; 0 for a server that has none."
-    )
-
-    @field_validator("uri")
-    @classmethod
-    def _coaps(cls, uri: str) -> str:
-        parts = urlsplit(uri)
-        if parts.scheme != "coaps" or not parts.hostname:
-            raise ValueError(f"{uri!r} is no coaps://host[:port] address")
-        return uri
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the gateway."""
-        parts = urlsplit(self.uri)
-        return parts.hostname or "", parts.port or COAPS_PORT
-
-    def credential(self) -> Credential:
-        """Who this device is.
-
-        Raises:
-            ConfigurationError: neither or both kinds are configured, or the key can't be read.
-        """
-        if self.certificate is not None or self.private_key is not None:
-            if self.certificate is None or self.private_key is None:
-                raise ConfigurationError("golioth: certificate and private_key belong together")
-            if self.psk_id is not None:
-                raise ConfigurationError("golioth: set a certificate or a PSK, not both")
-            return CertificateCredential(self.certificate, self.private_key, self.server_ca)
-        if self.psk_id is None:
-            raise ConfigurationError(
-                "golioth: no credential; set certificate and private_key, or psk_id and psk_file"
-            )
-        return PskCredential(self.psk_id, self._psk())
-
-    def _psk(self) -> bytes:
-        if self.psk is not None:
-            return self.psk.get_secret_value().encode()
-        if self.psk_file is None:
-            raise ConfigurationError("golioth: psk_id is set but neither psk_file nor psk is")
-        try:
-            return self.psk_file.read_bytes().strip()
-        except OSError as error:
-            raise ConfigurationError(f"golioth.psk_file: {error}; check path and mode") from error
 
 
 class DeviceSettings(Section):

@@ -95,7 +95,7 @@ class Agent:
         return DeviceSession(
             host,
             port,
-            golioth.credential(),
+            golioth.source().read,
             settings=SessionSettings(
                 requests_per_second=golioth.requests_per_second or None,
                 bytes_per_second=self._settings.download.bytes_per_second or None,

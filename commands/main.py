@@ -40,7 +40,7 @@ def main() -> NoReturn:
 
 def _exit_status(error: Exception) -> int | None:
     """The exit status of an error that explains itself; None for a defect, shown whole."""
-    from agent.config import ConfigurationError
+    from agent.errors import ConfigurationError
     from agent.journal.schema import JournalError
     from agent.store.lock import StateDirectoryBusy
     from agent.worker.errors import WorkerError

@@ -7,15 +7,18 @@ address; so a link that is lost is never mended, only replaced.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from aiocoap import Message
 from aiocoap.pipe import Pipe
+from cryptography import x509
 
 from protocol.block_requests import Settle
-from protocol.credentials import Credential, PskCredential
+from protocol.credentials import Credential, PskCredential, utc_now
 from protocol.dialling import ClientSocket, Unreachable, resolve, timed_out
 from protocol.dtls.contexts import client_context
-from protocol.errors import LinkError, LinkLost
+from protocol.dtls.failures import explained
+from protocol.errors import HandshakeRefused, LinkError, LinkLost, PeerClosed
 from protocol.observation import Observation
 from protocol.remote import Traffic
 from protocol.transport import build_stack
@@ -28,6 +31,7 @@ async def connect(
     port: int,
     credential: Credential,
     *,
+    now: datetime | None = None,
     handshake_timeout: float = 20.0,
     source_host: str | None = None,
     in_flight: int = 32,
@@ -38,10 +42,16 @@ async def connect(
     ``source_host`` binds the socket to a local address. At most ``in_flight`` confirmable messages
     are unacknowledged at a time (NSTART of RFC 7252, 4.7); further ones wait.
 
-    Raises HandshakeTimedOut, HandshakeRefused, ServerUntrusted, LinkError (name not resolved, port
-    closed), CredentialError.
+    Certificates are judged by ``now``, the wall clock when not given, but not earlier than the
+    beginning of this device's own certificate: nobody issues one before its time.
+
+    Raises HandshakeTimedOut, HandshakeRefused, DeviceCertificateRefused, ServerUntrusted, LinkError
+    (name not resolved, port closed), CredentialError.
     """
+    now = now or utc_now()
     context = client_context(credential)
+    own = None if isinstance(credential, PskCredential) else credential.load().chain[0]
+    judged_at = now if own is None else max(now, own.not_valid_before_utc)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + handshake_timeout
     failure: LinkError = LinkError(
@@ -59,7 +69,7 @@ async def connect(
         client = ClientSocket(build_stack(None, in_flight))
         try:
             async with asyncio.timeout(share):
-                await client.open(context, host, address, source_host)
+                await client.open(context, host, address, source_host, judged_at)
             return ClientLink(client)
         except TimeoutError:
             failure = timed_out(
@@ -70,6 +80,8 @@ async def connect(
             )
         except Unreachable as error:
             failure = error
+        except HandshakeRefused as refusal:
+            raise explained(refusal, own, now) from refusal
     raise failure
 
 
@@ -81,6 +93,7 @@ class ClientLink:
     """
 
     def __init__(self, client: ClientSocket) -> None:
+        self._client = client
         self.lost = client.lost
         self._blocks = client.blocks
         self._remote = client.remote
@@ -106,6 +119,16 @@ class ClientLink:
     def last_received(self) -> float:
         """When the last datagram came in, by ``loop.time()``."""
         return self._remote.last_received
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the server closed it without a single answer."""
+        return isinstance(self._remote.end, PeerClosed) and not self._client.has_heard
+
+    @property
+    def server_certificate(self) -> x509.Certificate | None:
+        """What the server showed, None with PSK."""
+        return self._remote.peer.certificate
 
     @property
     def cipher(self) -> str | None:

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from protocol.errors import CredentialError
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
 
 # OpenSSL's own limits (PSK_MAX_IDENTITY_LEN less the final NUL, PSK_MAX_PSK_LEN); both fail without
 # an error message when exceeded.
@@ -78,7 +86,23 @@ class CertificateCredential:
         return None if self.server_ca is None else load_certificates(self.server_ca)
 
 
-Credential: TypeAlias = PskCredential | CertificateCredential
+@dataclass(frozen=True)
+class LoadedCertificate:
+    """A :class:`CertificateCredential` that was read before, whatever its files hold now."""
+
+    pair: KeyPair
+    roots: tuple[x509.Certificate, ...] | None = None
+
+    def load(self) -> KeyPair:
+        """The pair."""
+        return self.pair
+
+    def load_server_ca(self) -> tuple[x509.Certificate, ...] | None:
+        """The bundle, None for the system's trust store."""
+        return self.roots
+
+
+Credential: TypeAlias = PskCredential | CertificateCredential | LoadedCertificate
 
 
 def _no_roots() -> Sequence[x509.Certificate]:
@@ -113,6 +137,12 @@ class ServerCredentials:
         return load_key_pair(self.certificate, self.key)
 
 
+def project_of(certificate: x509.Certificate) -> str:
+    """The project a device certificate is for (Golioth: the subject's O), or what is missing."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(names[0].value) if names else "O is missing"
+
+
 def load_key_pair(certificate: Path, key: Path) -> KeyPair:
     """Read a PEM chain and its EC private key; raises :class:`CredentialError` naming the file."""
     chain = load_certificates(certificate)
@@ -122,6 +152,7 @@ def load_key_pair(certificate: Path, key: Path) -> KeyPair:
             key,
             f"the key does not belong to the certificate {certificate}",
             "use the matching pair",
+            "mismatch",
         )
     return KeyPair(chain, private_key)
 
@@ -160,8 +191,13 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise CredentialError(path, "there is no such file", "check the configured path") from error
+        raise CredentialError(
+            path, "there is no such file", "check the configured path", "missing"
+        ) from error
     except OSError as error:
         raise CredentialError(
-            path, f"can't be read ({error.strerror})", "check its owner and permissions"
+            path,
+            f"can't be read ({error.strerror})",
+            "check its owner and permissions",
+            "unreadable",
         ) from error

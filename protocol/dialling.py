@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from datetime import datetime
 from typing import Any, TypeAlias, cast
 
 from OpenSSL import SSL
@@ -31,21 +32,31 @@ class ClientSocket(asyncio.DatagramProtocol):
         self.stack = stack
         self.blocks = BlockRequests(self._send, stack.messages.next_message_id)
         self.lost = asyncio.Event()
+        self.has_heard = False
         self.remote: DtlsRemote
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def open(
-        self, context: SSL.Context, host: str, address: Address, source_host: str | None
+        self,
+        context: SSL.Context,
+        host: str,
+        address: Address,
+        source_host: str | None,
+        judged_at: datetime,
     ) -> None:
-        """Handshake with ``address``, which must prove to be ``host`` if it has a certificate."""
+        """Handshake with ``address``, which must prove to be ``host`` if it has a certificate.
+
+        That certificate is judged by the time ``judged_at``.
+        """
         family, socket_address = address
         udp = open_socket(family)
         try:
             if source_host is not None:
                 udp.bind((source_host, 0))
             udp.connect(socket_address)
-            self.remote = DtlsRemote(DtlsConnection.client(context, host), socket_address, self)
+            connection = DtlsConnection.client(context, host, judged_at)
+            self.remote = DtlsRemote(connection, socket_address, self)
             loop = asyncio.get_running_loop()
             await loop.create_datagram_endpoint(lambda: self, sock=udp)
         except OSError as error:
@@ -102,6 +113,7 @@ class ClientSocket(asyncio.DatagramProtocol):
 
     def arrived(self, remote: DtlsRemote, plaintext: bytes) -> None:
         """A decrypted record came in."""
+        self.has_heard = True
         if not self.blocks.take_in(plaintext):
             self.stack.arrived(remote, plaintext)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from aiocoap import Code
 
 CauseCode = Literal["host-name", "not-yet-valid", "expired", "unknown-ca", "other"]
+CredentialCause = Literal["missing", "unreadable", "exposed", "mismatch", "malformed"]
 
 
 class ProtocolError(Exception):
@@ -45,19 +47,50 @@ class HandshakeRefused(LinkError):
         self.alert = alert
 
 
+class DeviceCertificateRefused(HandshakeRefused):
+    """The server did not accept this device's certificate.
+
+    ``cause_code`` is ``not-yet-valid``, ``expired`` or ``unknown-ca``, judged by what this side
+    knows of its certificate: servers say little, some the same for every fault.
+    """
+
+    def __init__(self, message: str, alert: str, cause_code: CauseCode) -> None:
+        super().__init__(message, alert)
+        self.cause_code = cause_code
+
+
 class ServerUntrusted(LinkError):
     """The server's certificate was not accepted by this side.
 
-    ``cause_code`` is ``host-name``, ``not-yet-valid``, ``expired``, ``unknown-ca`` or ``other``.
+    ``cause_code`` is ``host-name``, ``not-yet-valid``, ``expired``, ``unknown-ca`` or ``other``;
+    ``not_before`` is when a certificate begins that is not yet valid.
     """
 
-    def __init__(self, message: str, cause_code: CauseCode) -> None:
+    def __init__(
+        self, message: str, cause_code: CauseCode, not_before: datetime | None = None
+    ) -> None:
         super().__init__(message)
         self.cause_code = cause_code
+        self.not_before = not_before
 
 
 class LinkLost(LinkError):
     """An established link went silent or was closed; it can't be used any more, connect again."""
+
+
+class PeerClosed(LinkLost):
+    """The peer ended the link in good order."""
+
+
+class DeviceNotAdmitted(LinkError):
+    """The handshake succeeded, but the server ended the session without answering anything."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server ended the session without an answer: no project admits this device;"
+            " check that O of its certificate is the project's id, that the project trusts its CA,"
+            " and that the device is enabled"
+        )
 
 
 class ResponseError(ProtocolError):
@@ -81,10 +114,21 @@ class TooManyRequests(ResponseError):
 
 
 class CredentialError(ProtocolError):
-    """A credential can't be used. The text names the file or field and the next step."""
+    """A credential can't be used. The text names the file or field and the next step.
 
-    def __init__(self, subject: Path | str, problem: str, advice: str) -> None:
+    ``cause_code`` is ``missing``, ``unreadable``, ``exposed`` (others may read the secret),
+    ``mismatch`` (the key is of another certificate) or ``malformed``.
+    """
+
+    def __init__(
+        self,
+        subject: Path | str,
+        problem: str,
+        advice: str,
+        cause_code: CredentialCause = "malformed",
+    ) -> None:
         super().__init__(f"{subject}: {problem}; {advice}")
+        self.cause_code = cause_code
 
 
 class CodecError(ProtocolError):

@@ -3,7 +3,7 @@
 A link that dies is replaced by a new one (new socket, new handshake), the manifest is observed and
 polled anew on each, and everything the device sends is paced by one budget::
 
-    session = DeviceSession("coap.golioth.io", 5684, credential, on_manifest=…, on_connection=…)
+    session = DeviceSession(host, 5684, source.read, on_manifest=…, on_connection=…)
     task = asyncio.create_task(session.run())
     await session.wait_connected()
     await session.block_turn(1024)
@@ -17,13 +17,21 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from protocol.backoff import Backoff
 from protocol.block_requests import Settle
 from protocol.client import ClientLink, connect
-from protocol.credentials import Credential
+from protocol.credentials import Credential, utc_now
 from protocol.desired import ManifestWatcher, fetch_manifest
-from protocol.errors import CodecError, CredentialError, LinkError, LinkLost, ProtocolError
+from protocol.errors import (
+    CodecError,
+    CredentialError,
+    DeviceNotAdmitted,
+    LinkError,
+    LinkLost,
+    ProtocolError,
+)
 from protocol.exchange import Exchange
 from protocol.formats import ContentFormat
 from protocol.manifest import Manifest
@@ -76,6 +84,9 @@ class Traffic:
 class DeviceSession:
     """One device's session. ``run()`` keeps it up; everything else may be called at any time.
 
+    ``credential`` is asked before each handshake and may raise CredentialError; ``now`` is the time
+    by which certificates are judged, for devices whose clock may be behind.
+
     ``on_manifest`` is called with every manifest that comes in, repeats included.
     ``on_connection(True, None)`` is called after each handshake, ``on_connection(False, error)``
     when the link is lost and after each failed attempt; the error carries advice. Both are called
@@ -89,13 +100,14 @@ class DeviceSession:
         self,
         host: str,
         port: int,
-        credential: Credential,
+        credential: Callable[[], Credential],
         *,
+        now: Callable[[], datetime] = utc_now,
         settings: SessionSettings | None = None,
         on_manifest: Callable[[Manifest], None],
         on_connection: Callable[[bool, ProtocolError | None], None],
     ) -> None:
-        self._host, self._port, self._credential = host, port, credential
+        self._host, self._port, self._credential, self._now = host, port, credential, now
         self._settings = settings or SessionSettings()
         self._on_manifest = on_manifest
         self._on_connection = on_connection
@@ -103,6 +115,7 @@ class DeviceSession:
         self._exchange = Exchange(self._pacer, self._settings.request_timeout)
         self._connected = asyncio.Event()
         self._link: ClientLink | None = None
+        self._replacing = False
         self._past = Traffic()
         self._link_trouble = Trouble(logger, f"connection to {host}:{port}")
         self._manifest_trouble = Trouble(logger, "manifest")
@@ -134,6 +147,11 @@ class DeviceSession:
             try:
                 await self._hold_one_link(backoff)
             except (LinkError, CredentialError) as error:
+                if self._replacing:
+                    self._replacing = False
+                    self._on_connection(False, None)
+                    backoff.reset()
+                    continue
                 self._link_trouble.failed(error)
                 self._on_connection(False, error)
             await backoff.pause()
@@ -169,6 +187,16 @@ class DeviceSession:
         if self._link is not None:
             self._link.give_up(reason)
 
+    def reconnect(self) -> None:
+        """Make a new link at once, with what ``credential`` gives now; no failure is reported.
+
+        Requests under way fail with LinkLost. Without a link nothing is done: the next one is
+        under way anyhow.
+        """
+        if self._link is not None:
+            self._replacing = True
+            self._link.give_up("replaced by a link with another credential")
+
     async def fetch_manifest(self) -> Manifest:
         """GET the manifest now; raises CodecError as well."""
         return await fetch_manifest(self._exchange)
@@ -202,7 +230,8 @@ class DeviceSession:
         link = await connect(
             self._host,
             self._port,
-            self._credential,
+            self._credential(),
+            now=self._now(),
             handshake_timeout=settings.handshake_timeout,
             source_host=settings.source_host,
             in_flight=settings.in_flight,
@@ -212,6 +241,10 @@ class DeviceSession:
         self._enter(link)
         try:
             await self._use(link)
+        except LinkLost:
+            if link.was_refused:
+                raise DeviceNotAdmitted from None
+            raise
         finally:
             if loop.time() - connected_at >= settings.stable_after:
                 backoff.reset()

@@ -14,12 +14,13 @@ class Trouble:
     def __init__(self, logger: logging.Logger, subject: str) -> None:
         self._logger = logger
         self._subject = subject
-        self._kinds: set[type[Exception]] = set()
+        self._kinds: set[object] = set()
 
     def failed(self, error: Exception) -> None:
         """Note a failure; only the first of its kind is a warning."""
-        level = logging.DEBUG if type(error) in self._kinds else logging.WARNING
-        self._kinds.add(type(error))
+        kind = (type(error), getattr(error, "cause_code", None))
+        level = logging.DEBUG if kind in self._kinds else logging.WARNING
+        self._kinds.add(kind)
         self._logger.log(level, "%s: %s", self._subject, error)
 
     def recovered(self) -> None:

@@ -77,7 +77,7 @@ class BenchDevice:
         self.session = kind(
             order.host,
             order.port,
-            PskCredential(order.identity, order.key.encode()),
+            lambda: PskCredential(order.identity, order.key.encode()),
             settings=SessionSettings(requests_per_second=order.requests_per_second or None),
             on_manifest=self._on_manifest,
             on_connection=self._on_connection,

@@ -18,6 +18,7 @@ _NEEDED = (
     "SSL_CTX_set_psk_server_callback",
     "DTLSv1_listen",
     "BIO_get_mem_data",
+    "X509_VERIFY_PARAM_set_time",
 )
 _HOST_FLAG_NO_PARTIAL_WILDCARDS = 0x4
 
@@ -72,6 +73,11 @@ def require_host(connection: SSL.Connection, host: str) -> None:
         accepted = lib.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
     if not accepted:
         raise ValueError(f"{host!r} can't be checked against a certificate")
+
+
+def judge_at(connection: SSL.Connection, timestamp: int) -> None:
+    """Make certificates count as valid or not at this time (seconds since 1970), not now."""
+    lib.X509_VERIFY_PARAM_set_time(lib.SSL_get0_param(connection._ssl), timestamp)
 
 
 def verify_result(connection: SSL.Connection) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from cryptography import x509
 from OpenSSL import SSL
 
 from protocol.dtls import bindings, failures, records
 from protocol.dtls.notes import Notes, notes_of
-from protocol.errors import LinkError, LinkLost
+from protocol.errors import LinkError, LinkLost, PeerClosed
 
 _LARGEST_RECORD = 16384
 _READ_SIZE = 65536
@@ -29,11 +30,18 @@ class DtlsConnection:
         self.established = False
 
     @classmethod
-    def client(cls, context: SSL.Context, host: str) -> DtlsConnection:
-        """A client whose server must be ``host`` if it shows a certificate; sends SNI for names."""
+    def client(
+        cls, context: SSL.Context, host: str, judged_at: datetime | None = None
+    ) -> DtlsConnection:
+        """A client whose server must be ``host`` if it shows a certificate; sends SNI for names.
+
+        Certificates must be valid at ``judged_at``, or now.
+        """
         connection = SSL.Connection(context, None)
         connection.set_ciphertext_mtu(records.MTU)
         bindings.require_host(connection, host)
+        if judged_at is not None:
+            bindings.judge_at(connection, int(judged_at.timestamp()))
         connection.set_connect_state()
         return cls(connection, is_client=True)
 
@@ -111,7 +119,7 @@ class DtlsConnection:
         except SSL.WantReadError:
             return
         except SSL.ZeroReturnError as error:
-            raise LinkLost("the peer closed the connection") from error
+            raise PeerClosed("the peer closed the connection") from error
         except SSL.Error as error:
             raise self._failure(error) from error
 
@@ -124,7 +132,7 @@ class DtlsConnection:
             return failures.refused(alert)
         result = bindings.verify_result(self._connection)
         if result and self._is_client:
-            return failures.untrusted(result)
+            return failures.untrusted(result, self.notes.not_before)
         if result:
             reason = bindings.verify_result_text(result)
             return LinkError(f"the client's certificate is not accepted ({reason})")

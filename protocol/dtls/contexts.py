@@ -17,11 +17,12 @@ from protocol.credentials import (
     CertificateCredential,
     Credential,
     KeyPair,
+    LoadedCertificate,
     PskCredential,
     ServerCredentials,
 )
 from protocol.dtls import psk
-from protocol.dtls.notes import note_alerts, notes_of
+from protocol.dtls.notes import note_alerts, note_verification, notes_of
 
 _DTLS_1_2 = 0xFEFD
 # Keeps OpenSSL from adding the issuing root to what is sent, which the peer has anyway.
@@ -48,7 +49,7 @@ def client_context(credential: Credential) -> SSL.Context:
     """A context for one kind of credential; raises CredentialError when its files can't be used."""
     context = SSL.Context(SSL.DTLS_CLIENT_METHOD)
     _set_common(context)
-    context.set_verify(SSL.VERIFY_PEER)
+    context.set_verify(SSL.VERIFY_PEER, note_verification)
     if isinstance(credential, PskCredential):
         context.set_cipher_list(":".join(_PSK_SUITES).encode())
         psk.use_psk(context, credential)
@@ -89,7 +90,9 @@ def _set_common(context: SSL.Context) -> None:
     context.set_info_callback(note_alerts)
 
 
-def _use_certificate(context: SSL.Context, credential: CertificateCredential) -> None:
+def _use_certificate(
+    context: SSL.Context, credential: CertificateCredential | LoadedCertificate
+) -> None:
     _use_pair(context, credential.load())
     roots = credential.load_server_ca()
     if roots is None:

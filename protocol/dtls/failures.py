@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from cryptography import x509
+
+from protocol.credentials import project_of
 from protocol.dtls.bindings import verify_result_text
-from protocol.errors import CauseCode, HandshakeRefused, ServerUntrusted
+from protocol.errors import (
+    CauseCode,
+    DeviceCertificateRefused,
+    HandshakeRefused,
+    ServerUntrusted,
+)
 
 # TLS alert registry (RFC 5246, 7.2; RFC 4279; RFC 6066).
 _ALERTS = {
@@ -29,6 +39,8 @@ _ALERTS = {
     115: "unknown_psk_identity",
 }
 _CERTIFICATE_ALERTS = range(42, 50)
+_CERTIFICATE_ALERT_NAMES = frozenset(_ALERTS[alert] for alert in range(42, 50) if alert in _ALERTS)
+_EXPIRED = _ALERTS[45]
 _UNKNOWN_PSK_IDENTITY = 115
 _NO_COMMON_GROUND = (40, 70, 71)
 
@@ -75,10 +87,39 @@ def refused(alert: int) -> HandshakeRefused:
     return HandshakeRefused(f"the server refused the handshake ({name}); {cause}", name)
 
 
-def untrusted(verify_result: int) -> ServerUntrusted:
+def explained(
+    refusal: HandshakeRefused, own: x509.Certificate | None, now: datetime
+) -> HandshakeRefused:
+    """What a refusal means for a device with this certificate, None with PSK, at this time."""
+    if own is None or refusal.alert not in _CERTIFICATE_ALERT_NAMES:
+        return refusal
+    clock = f"this device's clock says {_day(now)}"
+    if now < own.not_valid_before_utc:
+        cause: CauseCode = "not-yet-valid"
+        why = f"it is valid from {_day(own.not_valid_before_utc)} on; {clock}: set it, or wait"
+    elif now > own.not_valid_after_utc or refusal.alert == _EXPIRED:
+        cause = "expired"
+        why = f"it expired on {_day(own.not_valid_after_utc)}; issue a new one ({clock})"
+    else:
+        cause = "unknown-ca"
+        why = (
+            f"check that its CA ({own.issuer.rfc4514_string()}) is uploaded"
+            f" to its project ({project_of(own)})"
+        )
+    message = f"the server does not accept this device's certificate ({refusal.alert}); {why}"
+    return DeviceCertificateRefused(message, refusal.alert, cause)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def untrusted(verify_result: int, not_before: datetime | None) -> ServerUntrusted:
     """The error for a server certificate that OpenSSL did not accept, by its X509_V_* code."""
     cause = _CAUSES.get(verify_result, "other")
     text = verify_result_text(verify_result)
     return ServerUntrusted(
-        f"the server's certificate is not trusted ({text}); {_CAUSE_ADVICE[cause]}", cause
+        f"the server's certificate is not trusted ({text}); {_CAUSE_ADVICE[cause]}",
+        cause,
+        not_before,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 _FATAL = 2
+_CERT_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of openssl/x509_vfy.h
 
 
 @dataclass
@@ -19,6 +21,8 @@ class Notes:
     cookie_subject: bytes = b""
     fatal_alert: int | None = None
     psk_identity: str | None = None
+    not_before: datetime | None = None
+    """When the certificate begins that the peer showed too early."""
 
 
 def notes_of(connection: SSL.Connection) -> Notes:
@@ -34,3 +38,16 @@ def note_alerts(connection: SSL.Connection, where: int, value: int) -> None:
     """Info callback: remember the fatal alert the peer sent."""
     if where & SSL.SSL_CB_READ_ALERT == SSL.SSL_CB_READ_ALERT and value >> 8 == _FATAL:
         notes_of(connection).fatal_alert = value & 0xFF
+
+
+def note_verification(
+    connection: SSL.Connection, certificate: crypto.X509, result: int, _depth: int, accepted: int
+) -> bool:
+    """Verify callback: OpenSSL's verdict stands; remember what a clock that is behind can learn.
+
+    OpenSSL checks host, issuers and signature before the dates, so what is noted was signed by
+    somebody who is trusted.
+    """
+    if result == _CERT_NOT_YET_VALID:
+        notes_of(connection).not_before = certificate.to_cryptography().not_valid_before_utc
+    return bool(accepted)

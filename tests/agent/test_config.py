@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigurationError, load_settings
-from protocol.credentials import CertificateCredential, PskCredential
+from agent.config import load_settings
+from agent.credentials.sources import CertificateSource
+from agent.errors import ConfigurationError
+from protocol.credentials import PskCredential
 
 
 @pytest.fixture
@@ -17,7 +19,8 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GOLIOTH_PSK_ID", "GOLIOTH_PSK", "EDGEFERRY_GOLIOTH__URI"):
+    names = ("GOLIOTH_PSK_ID", "GOLIOTH_PSK", "EDGEFERRY_GOLIOTH__URI", "CREDENTIALS_DIRECTORY")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -46,22 +49,22 @@ def test_psk_comes_from_golioths_own_variables(
     monkeypatch.setenv("GOLIOTH_PSK_ID", "dev@project")
     monkeypatch.setenv("GOLIOTH_PSK", "supersecret")
     settings = load_settings(config)
-    assert settings.golioth.credential() == PskCredential("dev@project", b"supersecret")
+    assert settings.golioth.source().read() == PskCredential("dev@project", b"supersecret")
     assert "supersecret" not in repr(settings)
 
 
 def test_the_key_may_be_in_a_file_of_its_own(config: Path, tmp_path: Path) -> None:
     (tmp_path / "psk").write_text("supersecret\n")
+    (tmp_path / "psk").chmod(0o600)
     config.write_text(f'[golioth]\npsk_id = "dev@project"\npsk_file = "{tmp_path}/psk"\n')
-    assert load_settings(config).golioth.credential() == PskCredential(
-        "dev@project", b"supersecret"
-    )
+    source = load_settings(config).golioth.source()
+    assert source.read() == PskCredential("dev@project", b"supersecret")
 
 
 def test_a_certificate_is_named_by_its_files(config: Path) -> None:
     config.write_text('[golioth]\ncertificate = "/c.pem"\nprivate_key = "/k.pem"\n')
-    credential = load_settings(config).golioth.credential()
-    assert credential == CertificateCredential(Path("/c.pem"), Path("/k.pem"), None)
+    source = load_settings(config).golioth.source()
+    assert source == CertificateSource(Path("/c.pem"), Path("/k.pem"), None)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,9 @@ def test_a_wrong_file_is_explained(config: Path, text: str, said: str) -> None:
         ("certificate = '/c'", "belong together"),
         ("certificate = '/c'\nprivate_key = '/k'\npsk_id = 'a@b'", "not both"),
         ("psk_id = 'a@b'", "neither psk_file nor psk"),
-        ("psk_id = 'a@b'\npsk_file = '/nowhere'", "/nowhere"),
+        ("psk = 'secret'", "not whose it is"),
+        ("psk_id = 'a@b'\npsk_file = 'credential:psk'", "needs systemd"),
+        ("certificate = 'credential:a/b'\nprivate_key = '/k'", "names no credential"),
     ],
 )
 def test_a_device_without_credentials_is_told_what_to_set(
@@ -99,7 +104,7 @@ def test_a_device_without_credentials_is_told_what_to_set(
 ) -> None:
     config.write_text(f"[golioth]\n{text}\n")
     with pytest.raises(ConfigurationError, match=said):
-        load_settings(config).golioth.credential()
+        load_settings(config).golioth.source()
 
 
 def test_a_missing_file_is_an_error_only_when_it_was_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.credentials import CertificateCredential, Credential
+from protocol.credentials import CertificateCredential, PskCredential
 from tests.support.coap import PSK, Blocks, Net, Pki
 from tests.support.raw_client import RawClient
 
@@ -39,7 +39,7 @@ async def program(*command: str) -> AsyncIterator[Process]:
         await process.communicate()
 
 
-def libcoap_arguments(credential: Credential) -> list[str]:
+def libcoap_arguments(credential: PskCredential | CertificateCredential) -> list[str]:
     if isinstance(credential, CertificateCredential):
         files = (credential.certificate, credential.key, credential.server_ca)
         return [

@@ -95,7 +95,7 @@ def open_session(address: tuple[str, int], **changes: object) -> DeviceSession:
 
     return DeviceSession(
         *address,
-        CREDENTIAL,
+        lambda: CREDENTIAL,
         settings=SessionSettings(**(settings | changes)),  # type: ignore[arg-type]
         on_manifest=ignore,
         on_connection=lambda _up, _error: None,

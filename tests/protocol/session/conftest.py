@@ -207,7 +207,7 @@ class Device:
         self.session = DeviceSession(
             "127.0.0.1",
             port,
-            credential,
+            lambda: credential,
             settings=settings,
             on_manifest=self.manifests.put_nowait,
             on_connection=lambda up, error: self.connections.put_nowait((up, error)),
