@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_LIBRARIES = ("aiocoap", "cryptography", "pyOpenSSL")
+_LIBRARIES = ("aiocoap", "ai-edge-litert", "cryptography", "numpy", "pyOpenSSL")
 _WIDTH = 110  # of a table that goes to a file
 _ROOT = Path(__file__).parent.parent
 

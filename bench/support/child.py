@@ -34,6 +34,11 @@ class Child:
         self._module = module
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     async def greet(self, seconds: float) -> None:
         """Wait until it is ready, and keep what it says then as ``greeting``."""
         async with asyncio.timeout(seconds):

@@ -1,0 +1,133 @@
+"""Swaps: ours beside the original's reload in the frame loop, under a camera of 30 pictures/s.
+
+``python -m bench.swap --help`` explains; docs/benchmarks.md has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.report import Goal, Row, options, publish
+from bench.support.busy import burners
+from bench.support.releases import Pair, demo_pair, large_pair
+from bench.swaps.figures import Scale, Swapping
+from bench.swaps.original import swapped_by_the_original
+from bench.swaps.ours import swapped_by_us
+
+_DESCRIPTION = """\
+Alternate two models while a camera gives 30 pictures/s, by two methods: the original's (the frame
+loop loads the new model itself when signalled) and ours (the worker of `edgeferry worker` loads and
+warms it in a process of its own beside the old one, then switches between two frames)."""
+
+_EPILOG = """\
+Both have the same camera, one after the other. A busy machine has a process on every core that only
+computes. Goals are about ours. The whole run takes about 15 minutes, --quick about one. Leave the
+machine alone meanwhile."""
+
+DRAWN = "synthetic:"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is swapped, with which runtime, on what kind of machine."""
+
+    pair: Pair
+    runtime: str
+    busy: bool
+
+    @property
+    def name(self) -> str:
+        """As the table has it."""
+        size = f"{self.pair.size / 1e6:.1f}MB"
+        machine = "busy" if self.busy else "idle"
+        return f"swap runtime={self.runtime} size={size} machine={machine}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures."""
+
+    scale: Scale
+    cases: tuple[Case, ...]
+
+
+GOALS = {
+    "frames dropped": Goal("ours", 0, ceiling=True),
+    "largest gap, in steady p99s": Goal("ours", 1.5, ceiling=True),
+}
+
+
+def full() -> Plan:
+    """At least 100 swaps of each kind."""
+    small, large = demo_pair(), large_pair()
+    cases = [
+        *(Case(pair, "ai-edge-litert", busy) for pair in (small, large) for busy in (False, True)),
+        *(Case(pair, "tflite-runtime", busy=False) for pair in (small, large)),
+    ]
+    return Plan(Scale(swaps=100, pause_seconds=0.3, steady_seconds=20), tuple(cases))
+
+
+def quick() -> Plan:
+    """The easiest and the hardest."""
+    cases = (
+        Case(demo_pair(), "ai-edge-litert", busy=False),
+        Case(large_pair(), "ai-edge-litert", busy=True),
+    )
+    return Plan(Scale(swaps=10, pause_seconds=0.3, steady_seconds=5), cases)
+
+
+async def measure(plan: Plan, folder: Path, console: Console) -> list[Row]:
+    """Run everything; workers keep their files in ``folder``."""
+    rows: list[Row] = []
+    for number, case in enumerate(plan.cases):
+        console.print(f"[dim]{case.name}: {plan.scale.swaps} swaps each[/]", highlight=False)
+        rows += await _compare(case, plan.scale, folder / str(number))
+    return [replace(row, goal=GOALS.get(row.metric)) for row in rows]
+
+
+async def _compare(case: Case, scale: Scale, folder: Path) -> Sequence[Row]:
+    with ExitStack() as stack:
+        if case.busy:
+            stack.enter_context(burners())
+        theirs = await swapped_by_the_original(
+            case.pair, folder / "original", scale, case.runtime, DRAWN
+        )
+        ours = await swapped_by_us(case.pair, folder / "ours", scale, case.runtime, DRAWN)
+    return rows_of(case.name, ours, theirs)
+
+
+def rows_of(name: str, ours: Swapping, theirs: Swapping) -> Sequence[Row]:
+    """The rows of one case."""
+    frames = f"of {ours.captured:,} and {theirs.captured:,} frames in {len(ours.swap_ms)} swaps"
+    alone = f"without swaps {ours.steady_dropped} and {theirs.steady_dropped}"
+    steady = f"steady p99: ours {ours.steady_p99:.1f} ms, the original's {theirs.steady_p99:.1f} ms"
+    longest = f"longest {max(ours.swap_ms):.0f} ms, the original's {max(theirs.swap_ms):.0f} ms"
+    return [
+        Row(name, "frames dropped", "", ours.dropped, theirs.dropped, note=f"{frames}; {alone}"),
+        Row(name, "largest gap", "ms", ours.largest_gap, theirs.largest_gap, note=steady),
+        Row(name, "largest gap, in steady p99s", "", ours.unsteadiness, theirs.unsteadiness),
+        Row(name, "swap time", "ms", ours.swap_time, theirs.swap_time, note=longest),
+    ]
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    chosen = options(_DESCRIPTION, _EPILOG)
+    # As Ctrl-C does it: nothing that was started may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="edgeferry-bench-") as folder:
+        plan = quick() if chosen.quick else full()
+        rows = asyncio.run(measure(plan, Path(folder), Console(stderr=True)))
+    publish(rows, chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Swapping models under a running camera, by our method and by the original's."""

@@ -1,0 +1,85 @@
+"""Drives our method: the worker loads the new model beside the old, then switches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from bench.support.releases import Pair
+from bench.support.worker import BenchWorker, bench_worker
+from bench.swaps.figures import Scale, Swapping
+
+# More than come between two looks, few enough that the worker doesn't feel the question.
+_RESULTS = 100
+_LOOK_SECONDS = 1.0
+
+
+async def swapped_by_us(
+    pair: Pair, folder: Path, scale: Scale, runtime: str, source: str
+) -> Swapping:
+    """Alternate two models of a real worker."""
+    settings = {
+        "source": source,
+        "frames_per_second": scale.frames_per_second,
+        "runtime": runtime,
+    }
+    async with bench_worker(folder, settings) as worker:
+        first, second = pair.write(worker.device.state_dir)
+        await worker.serve(first)
+        await worker.classified(2)
+        results = Results(worker)
+        opened = await worker.client.status()
+        await results.watch(scale.steady_seconds)
+        steady = await worker.client.status()
+        steady_gaps = results.gaps()
+        times = []
+        for release in islice(cycle((second, first)), scale.swaps):
+            times.append(await _swap(worker, release))
+            await results.watch(scale.pause_seconds)
+        status = await worker.client.status()
+    return Swapping(
+        steady_gaps=steady_gaps,
+        gaps=results.gaps(),
+        swap_ms=times,
+        captured=status["captured"] - steady["captured"],
+        dropped=status["dropped"] - steady["dropped"],
+        steady_dropped=steady["dropped"] - opened["dropped"],
+    )
+
+
+async def _swap(worker: BenchWorker, release: Path) -> float:
+    """Milliseconds from the order to prepare until the commit has seen its first picture."""
+    began = time.monotonic()
+    await worker.serve(release)
+    return (time.monotonic() - began) * 1e3
+
+
+class Results:
+    """Collects every result of a worker, a few at a time."""
+
+    def __init__(self, worker: BenchWorker) -> None:
+        self._worker = worker
+        self._gaps: dict[int, float] = {}
+        self._last = -1
+
+    async def watch(self, seconds: float) -> None:
+        """Let so much time pass."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
+            await self._look()
+
+    def gaps(self) -> list[float]:
+        """Gaps since the last time, in milliseconds."""
+        gaps, self._gaps = list(self._gaps.values()), {}
+        return gaps
+
+    async def _look(self) -> None:
+        results: list[dict[str, Any]] = (await self._worker.client.results(_RESULTS))["results"]
+        for result in results:
+            if result["frame"] > self._last and result["gap_ms"] is not None:
+                self._gaps[result["frame"]] = result["gap_ms"]
+        self._last = max([self._last, *(result["frame"] for result in results)])
