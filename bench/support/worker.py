@@ -32,10 +32,10 @@ class BenchWorker:
         """Process id."""
         return self.device.worker.pid
 
-    async def serve(self, release: Path) -> None:
-        """Prepare a release's folder and commit it."""
+    async def serve(self, release: Path, *, watch: bool = False) -> None:
+        """Prepare a release's folder and commit it; ``watch`` keeps the one before warm."""
         await self.client.prepare(release.name)
-        await self.client.commit(release.name)
+        await self.client.commit(release.name, watch)
 
     async def classified(self, count: int) -> dict[str, Any]:
         """The status once the active release has classified so many frames."""
