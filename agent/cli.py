@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -32,15 +30,10 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest e
 
 def _settings(config: Path | None) -> Settings:
     from agent.config import load_settings
+    from agent.logs import set_up_logging
 
     settings = load_settings(config)
-    logging.basicConfig(
-        level=settings.log.level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    # aiocoap logs each failed exchange; what matters of that is logged by the session.
-    logging.getLogger("coap").setLevel(logging.ERROR)
+    set_up_logging(settings.log.level)
     return settings
 
 

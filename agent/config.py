@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
-from agent.worker.settings import WorkerSettings
+from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
 from states.gates import Gates, TimeWindow
 from states.policy import Policy
 
@@ -41,7 +41,7 @@ class Section(BaseModel):
 class DeviceSettings(Section):
     """Where this device keeps its state."""
 
-    state_dir: Path = Field(Path("/var/lib/edgeferry"), description="Journal, blobs and releases.")
+    state_dir: Path = Field(DEFAULT_STATE_DIR, description="Journal, blobs and releases.")
     model_package: str = Field("ai-model", description="Package holding the .tflite file.")
     labels_package: str = Field("labels", description="Package holding one label per line.")
     keep_releases: int = Field(2, ge=0, description="Releases kept beside active and previous.")

@@ -17,14 +17,16 @@ from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
+from agent.liveness import Liveness, stall_seconds
 from agent.manifests import deployment_of
-from agent.notify import keep_watchdog, notify
+from agent.notify import notify
 from agent.progress import ProgressKeeper
 from agent.reporting import Announcer, idle_reports
 from agent.signal_worker import SignalWorker
 from agent.store.lock import lock_state_dir
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
+from agent.supervision import Supervision
 from agent.trial import TrialLimits
 from agent.verify import ReleaseVerifier
 from agent.worker_client import WorkerClient
@@ -163,16 +165,22 @@ class Agent:
                     await self._worker.figures()
                     self._conductor.wake()
 
+    def _supervision(self) -> Supervision:
+        patience = stall_seconds(
+            self._settings.download.bytes_per_second, self._settings.golioth.requests_per_second
+        )
+        liveness = Liveness(self._settings.policy().deadlines, patience)
+        return Supervision(self._conductor, self._progress, liveness, self._active_release)
+
     async def run(self) -> None:
         """Work until cancelled."""
         now = utc_now()
         if self._conductor.state == "idle":
             for message in idle_reports(self._active_release()):
                 self._journal.outbox.put(message, now)
-        notify("READY=1", f"STATUS={self._conductor.state}")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(keep_watchdog())
+                group.create_task(self._supervision().run())
                 group.create_task(self._await_worker())
                 if isinstance(self._worker, WorkerClient):
                     report = WorkerReport(self._worker, self._journal.outbox)

@@ -6,8 +6,12 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
+
+PINGS_PER_INTERVAL = 3
+"""So that a single late or missing answer never ends a living service."""
 
 
 def notify(*lines: str) -> bool:
@@ -37,9 +41,39 @@ def watchdog_seconds() -> float | None:
     return microseconds / 1e6 if microseconds else None
 
 
-async def keep_watchdog() -> None:
-    """Tell the service manager for ever that the event loop turns, if it asked to be told."""
-    interval = watchdog_seconds()
+class StatusLine:
+    """The line ``systemctl status`` shows; sent when it changes."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Make this the status; line breaks would end it."""
+        line = " ".join(text.split())
+        if line != self._shown:
+            self._shown = line
+            notify(f"STATUS={line}")
+
+
+async def keep_watchdog(trouble: Callable[[], Awaitable[str | None]]) -> None:
+    """Ping the service manager for ever while ``trouble`` answers None, if it asked to be told.
+
+    Without pings for its interval it ends this process and starts another. What stands in the way
+    is logged when it begins, and when it is over.
+    """
+    interval, known = watchdog_seconds(), None
     while interval:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(interval / 2)
+        found = await trouble()
+        if found is None:
+            notify("WATCHDOG=1")
+        if (found is None) != (known is None):
+            _log_change(found, interval)
+        known = found
+        await asyncio.sleep(interval / PINGS_PER_INTERVAL)
+
+
+def _log_change(found: str | None, interval: float) -> None:
+    if found is None:
+        log.info("progress again; the watchdog is kept quiet")
+    else:
+        log.error("no progress: %s; without any in %g s the watchdog restarts us", found, interval)

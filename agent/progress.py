@@ -14,7 +14,6 @@ from agent.download.statistics import DownloadStatistics
 from agent.journal.journal import Fetched, SqliteJournal
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
-from agent.notify import notify
 from agent.reporting import STATE_PATH
 from protocol.errors import ProtocolError
 from protocol.session import DeviceSession, Traffic
@@ -47,6 +46,9 @@ class ProgressKeeper:
         self._downloads: Downloads | None = None
         self._counted = Fetched()
         self._told_at = 0.0
+        self._done = 0
+        self.percent = 0
+        """How far the download under way is."""
         self.on_connection(False, None)
         # With every checkpoint, so that bytes and progress agree after a power cut too.
         journal.checkpoints.on_save = self._count_fetched
@@ -55,19 +57,24 @@ class ProgressKeeper:
         """Take an update's figures from here."""
         self._downloads = downloads
 
+    @property
+    def moved_bytes(self) -> int:
+        """Changes whenever a download gets on, over the air or by patching what is on disk."""
+        return self._done + (self._downloads.downloaded_bytes if self._downloads else 0)
+
     def on_connection(self, connected: bool, error: ProtocolError | None) -> None:
         """Remember whether the link is up, for ``edgeferry status``."""
+        self.connected = connected
         trouble = "" if error is None else str(error)
         self._journal.note_fact("connected", json.dumps({"up": connected, "error": trouble}))
 
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""
+        self._done, self.percent = done, 100 * done // total if total else 100
         now = time.monotonic()
         if done < total and now - self._told_at < TELL_SECONDS:
             return
         self._told_at = now
-        percent = 100 * done // total if total else 100
-        notify(f"STATUS=downloading, {percent} %")
         self._tell(done, total)
 
     def _tell(self, done: int, total: int) -> None:

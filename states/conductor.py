@@ -49,6 +49,8 @@ class Conductor:
         self._news = asyncio.Event()
         self._offered: Deployment | None = None
         self._elapsed = 0.0
+        self.steps = 0
+        """How often :meth:`step` was begun: who does not move on has not hung if this grows."""
         self._next: Update | None = None
         self._ended: Update | None = None
         self._update, state = self._recover()
@@ -85,6 +87,7 @@ class Conductor:
 
     async def step(self) -> None:
         """Do the work of the present state and move on; without a journal nothing moves."""
+        self.steps += 1
         try:
             if self._update is None:
                 await self._idle()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.control import ControlServer
-from agent.notify import keep_watchdog, notify
+from agent.notify import StatusLine, keep_watchdog, notify
 from agent.worker.capture import Capture
 from agent.worker.choices import SourceAddress
 from agent.worker.engine import EngineSettings
@@ -22,6 +22,7 @@ from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
 from agent.worker.sources import make_source
 from agent.worker.swap import Swapper
+from agent.worker.watch import ServiceWatch, status_text
 from states.ports import Rejected
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,12 @@ async def run_worker(
 
 
 def _listening(settings: WorkerSettings, state_dir: Path) -> ControlServer:
+    socket = settings.socket_path(state_dir)
     # The worker may be started before the agent has ever run.
-    state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    for folder in (state_dir, socket.parent):
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     control = ControlServer()
-    control.listen(settings.socket_path(state_dir), group=settings.group_may_control)
+    control.listen(socket, group=settings.group_may_control)
     return control
 
 
@@ -89,6 +92,7 @@ async def _run(
     )
     swapper = Swapper(serving, recovery, store, engines, control.publish)
     methods = WorkerMethods(layout, serving, swapper, recovery, capture, store)
+    watch = ServiceWatch(settings, layout.state_dir)
     await control.serve(methods.table())
     capture.start()
     jobs = [
@@ -96,7 +100,7 @@ async def _run(
         tasks.create_task(capture.ended(), name="capture"),
         tasks.create_task(_serve_current(layout, swapper, recovery), name="serve current"),
         tasks.create_task(_tell_statistics(methods, control, settings), name="statistics"),
-        tasks.create_task(keep_watchdog(), name="watchdog"),
+        tasks.create_task(keep_watchdog(watch.trouble), name="watchdog"),
     ]
     notify("READY=1")
     try:
@@ -129,13 +133,12 @@ async def _serve_current(layout: ReleaseLayout, swapper: Swapper, recovery: Reco
 async def _tell_statistics(
     methods: WorkerMethods, control: ControlServer, settings: WorkerSettings
 ) -> None:
+    line = StatusLine()
     while True:
-        await asyncio.sleep(settings.statistics_seconds)
         figures = methods.figures()
+        line.show(status_text(figures))
         control.publish({"event": "statistics", **figures})
-        notify(
-            f"STATUS={figures['state']}, release {figures['release']}, {figures['fps']} frames/s"
-        )
+        await asyncio.sleep(settings.statistics_seconds)
 
 
 def _make_capture(settings: WorkerSettings, store: FrameStore, mailbox: Mailbox) -> Capture:

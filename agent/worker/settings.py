@@ -18,6 +18,10 @@ from agent.worker.choices import (
 )
 from agent.worker.errors import SourceError
 
+DEFAULT_STATE_DIR = Path("/var/lib/edgeferry")
+SYSTEM_SOCKET = Path("/run/edgeferry/worker.sock")
+"""With the default state folder: the worker may write here, and the agent may connect."""
+
 
 class WorkerSettings(BaseModel):
     """How pictures are taken and classified."""
@@ -45,7 +49,9 @@ class WorkerSettings(BaseModel):
     )
     seed: int = Field(1, description="Seed of the shuffled order.")
     socket: Path | None = Field(
-        None, description="Control socket of the worker; <state dir>/worker.sock when not set."
+        None,
+        description="Control socket of the worker; when not set, /run/edgeferry/worker.sock with "
+        "the default state folder and <state dir>/worker.sock with any other.",
     )
     group_may_control: bool = Field(
         False,
@@ -102,7 +108,8 @@ class WorkerSettings(BaseModel):
 
     def socket_path(self, state_dir: Path) -> Path:
         """Where the control socket is."""
-        return self.socket or state_dir / "worker.sock"
+        usual = SYSTEM_SOCKET if state_dir == DEFAULT_STATE_DIR else state_dir / "worker.sock"
+        return self.socket or usual
 
     def pid_path(self, state_dir: Path) -> Path:
         """Where an inference script of kind ``signal`` leaves its process id."""
