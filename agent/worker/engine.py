@@ -8,9 +8,12 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.worker import child
 from agent.worker.engine_process import MESSAGE_BYTES, EngineJob
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from agent.worker.choices import Preprocessing, RuntimeName
     from agent.worker.frames import Frame, FrameStore
 
-EXIT_SECONDS = 2.0
+EXIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,16 @@ class Answer:
     inference_ms: float
 
 
+Outcome: TypeAlias = Answer | EngineFailed
+_Message: TypeAlias = dict[str, Any]
+
+
 class Engine:
-    """A loaded, warm model in a process of its own, from :meth:`start` to :meth:`close`."""
+    """A loaded, warm model in a process of its own, from :meth:`start` to :meth:`close`.
+
+    It answers in the order it was asked. After its first failure it is of no more use: everything
+    asked of it fails alike.
+    """
 
     def __init__(
         self,
@@ -64,21 +75,31 @@ class Engine:
         connection: socket.socket,
         settings: EngineSettings,
     ) -> None:
+        self.description: dict[str, Any] = {}
+        self.busy_ms = 0.0
+        """What the last frame took in the engine."""
         self._process = process
         self._socket = connection
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._reply: asyncio.Future[bytes] | None = None
-        self._turn = asyncio.Lock()
-        self._loop.add_reader(connection, self._readable)
-        self._ended = False
+        self._asked: deque[Callable[[_Message | EngineFailed], None]] = deque()
+        self._silent_since = 0.0
+        self._patience = settings.load_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._failure: EngineFailed | None = None
         self._closed = False
-        self.description: dict[str, Any] = {}
+        self._loop.add_reader(connection, self._readable)
 
     @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked of it that it has not answered."""
+        return not self._asked
 
     @classmethod
     async def start(
@@ -95,6 +116,7 @@ class Engine:
         except BaseException:
             await engine.close()
             raise
+        engine.be_patient(settings.frame_seconds)
         return engine
 
     @classmethod
@@ -132,7 +154,7 @@ class Engine:
 
     async def _loaded(self) -> dict[str, Any]:
         try:
-            answer = await self._receive(self._settings.load_seconds, "loading")
+            answer = await self._answer()
         except EngineFailed as error:
             raise Rejected(error.reason, error.detail) from error
         if "ready" in answer:
@@ -144,46 +166,83 @@ class Engine:
             raise OSError(detail)
         raise Rejected(Rejection(reason), detail)
 
-    async def classify(self, frame: Frame) -> Answer:
-        """Classify one frame; raises EngineFailed, after which the engine is of no more use."""
-        async with self._turn:
-            self._send(
-                {
-                    "frame": frame.number,
-                    "slot": frame.slot,
-                    "height": frame.height,
-                    "width": frame.width,
-                }
-            )
-            answer = await self._receive(self._settings.frame_seconds, "classifying a frame")
-        if "failed" in answer:
-            raise EngineFailed(Rejection(answer["failed"]["reason"]), answer["failed"]["detail"])
-        top = [(str(label), float(score)) for label, score in answer["top"]]
-        return Answer(top, *answer["ms"])
+    def be_patient(self, seconds: float) -> None:
+        """From now on, count as hung when an answer takes longer."""
+        self._patience = seconds
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+            self._check_patience()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def submit(self, frame: Frame, done: Callable[[Outcome], None], *, quiet: bool = False) -> None:
+        """Have a frame classified; ``done`` is called with the outcome, never from in here.
+
+        A quiet one is classified at low priority.
+        """
+        if self._failure:
+            self._loop.call_soon(done, self._failure)
+            return
+        self._expect(partial(self._classified, done))
+        request = {
+            "frame": frame.number,
+            "slot": frame.slot,
+            "height": frame.height,
+            "width": frame.width,
+            "quiet": quiet,
+        }
         try:
-            self._socket.send(json.dumps(message).encode())
+            self._socket.send(json.dumps(request).encode())
         except OSError:
-            self._ended = True
+            self._connection_ended()
 
-    async def _receive(self, seconds: float, doing: str) -> dict[str, Any]:
-        self._reply = self._loop.create_future()
-        if self._ended:
-            self._reply.set_result(b"")
-        try:
-            async with asyncio.timeout(seconds):
-                message = await self._reply
-        except TimeoutError:
-            detail = f"the engine was silent for {seconds:g} s while {doing}"
-            raise EngineFailed(Rejection.MODEL_HUNG, detail) from None
-        finally:
-            self._reply = None
-        if not message:
-            raise EngineFailed(
-                Rejection.MODEL_CRASHED, f"the engine {await self._ending()} while {doing}"
-            )
-        return dict(json.loads(message))
+    async def classify(self, frame: Frame) -> Answer:
+        """Classify one frame quietly; raises EngineFailed."""
+        outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self.submit(frame, partial(_settle, outcome), quiet=True)
+        answer = await outcome
+        if isinstance(answer, EngineFailed):
+            raise answer
+        return answer
+
+    async def _answer(self) -> _Message:
+        message: asyncio.Future[_Message | EngineFailed] = self._loop.create_future()
+        self._expect(partial(_settle, message))
+        answer = await message
+        if isinstance(answer, EngineFailed):
+            raise answer
+        return answer
+
+    def _classified(self, done: Callable[[Outcome], None], answer: _Message | EngineFailed) -> None:
+        if isinstance(answer, EngineFailed):
+            done(answer)
+            return
+        preprocess_ms, inference_ms = answer["ms"]
+        self.busy_ms = preprocess_ms + inference_ms
+        top = [(str(label), float(score)) for label, score in answer["top"]]
+        done(Answer(top, preprocess_ms, inference_ms))
+
+    def _expect(self, done: Callable[[_Message | EngineFailed], None]) -> None:
+        if not self._asked:
+            self._silent_since = self._loop.time()
+        self._asked.append(done)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._patience, self._check_patience)
+
+    def _check_patience(self) -> None:
+        """Runs now and then rather than being set anew for every frame."""
+        self._timer = None
+        if not self._asked:
+            return
+        left = self._silent_since + self._patience - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_patience)
+            return
+        detail = f"the engine was silent for {self._patience:g} s while {self._doing}"
+        self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
+
+    @property
+    def _doing(self) -> str:
+        return "classifying a frame" if self.description else "loading"
 
     def _readable(self) -> None:
         try:
@@ -193,21 +252,32 @@ class Engine:
         except OSError:
             message = b""
         if not message:
-            self._loop.remove_reader(self._socket)
-        self._answer(message)
+            self._connection_ended()
+            return
+        answer = json.loads(message)
+        if "failed" in answer:
+            failed = answer["failed"]
+            self.fail(EngineFailed(Rejection(failed["reason"]), failed["detail"]))
+        elif self._asked:
+            self._silent_since = self._loop.time()
+            self._asked.popleft()(answer)
 
-    def _answer(self, message: bytes) -> None:
-        """Hand an answer to whoever waits; an empty one says that there will be no more."""
-        if not message:
-            self._ended = True
-        if self._reply and not self._reply.done():
-            self._reply.set_result(message)
+    def fail(self, failure: EngineFailed) -> None:
+        """Use the engine no more: whatever is asked of it fails so, now and later."""
+        self._failure = self._failure or failure
+        self._loop.remove_reader(self._socket)
+        asked, self._asked = self._asked, deque()
+        for done in asked:
+            done(self._failure)
 
-    async def _ending(self) -> str:
-        code = await self._exit_code()
-        if code >= 0:
-            return f"ended with exit status {code}"
-        return f"was killed by {signal.Signals(-code).name}"
+    def _connection_ended(self) -> None:
+        self._loop.remove_reader(self._socket)
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._tell_ending(), name="engine ending")
+
+    async def _tell_ending(self) -> None:
+        detail = f"the engine {_how_it_ended(await self._exit_code())} while {self._doing}"
+        self.fail(EngineFailed(Rejection.MODEL_CRASHED, detail))
 
     async def _exit_code(self) -> int:
         try:
@@ -222,9 +292,21 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._socket)
+        self.fail(EngineFailed(Rejection.MODEL_CRASHED, "the engine was closed"))
+        if self._timer:
+            self._timer.cancel()
         self._socket.close()
-        self._answer(b"")
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit status {code}"
+    return f"was killed by {signal.Signals(-code).name}"
+
+
+def _settle(future: asyncio.Future[Any], outcome: object) -> None:
+    if not future.done():  # nobody waits any more when it was cancelled
+        future.set_result(outcome)

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,11 +139,15 @@ def _serve(worker: socket.socket, job: EngineJob, classifier: Classifier) -> Non
     from states.ports import Rejected
 
     memory = mmap.mmap(job.frames, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
+    quiet = ThreadPoolExecutor(1, initializer=child.lower_thread_priority)
     while message := worker.recv(MESSAGE_BYTES):
         request = json.loads(message)
         picture = frame_view(memory, request["slot"], request["height"], request["width"])
         try:
-            prediction = classifier.classify(picture)
+            if request["quiet"]:
+                prediction = quiet.submit(classifier.classify, picture).result()
+            else:
+                prediction = classifier.classify(picture)
         except Rejected as error:
             _send(worker, {"failed": {"reason": error.reason, "detail": error.detail}})
             continue

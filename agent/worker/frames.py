@@ -9,6 +9,7 @@ import asyncio
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -18,9 +19,10 @@ from agent.worker.tensors import Picture
 
 MAX_PIXELS = 3840 * 2160
 SLOT_BYTES = MAX_PIXELS * 3
-# One being written, one waiting, one being classified, the last one (for a snapshot and for warming
-# a candidate), and room for candidates that a newer one has just superseded.
-SLOTS = 8
+# One being written, one waiting, two being classified, the last one (for a snapshot and for warming
+# a candidate), one at the shadow, and room for what looks on and for superseded candidates. The
+# lowest free one is taken, so those that are never needed cost nothing.
+SLOTS = 14
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,10 @@ class Mailbox:
     """Holds the newest frame for the event loop; an older one that nobody took is dropped."""
 
     def __init__(self, store: FrameStore) -> None:
+        self.arrived: Callable[[], None] = _nobody_waits
+        """Called on the event loop when a frame has come after there was none."""
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._arrived = asyncio.Event()
         self._lock = threading.Lock()
         self._waiting: Frame | None = None
         self._dropped = 0
@@ -130,7 +133,11 @@ class Mailbox:
                 self._dropped += 1
         if older:
             self._store.release(older)
-        self._loop.call_soon_threadsafe(self._arrived.set)
+        else:
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self.arrived()
 
     def lose(self) -> None:
         """Called by the capture thread for a frame it found no slot for."""
@@ -138,23 +145,18 @@ class Mailbox:
             self._captured += 1
             self._dropped += 1
 
-    async def take(self) -> Frame:
-        """Wait for a frame and take it; :meth:`FrameStore.release` it when done."""
-        while True:
-            with self._lock:
-                frame, self._waiting = self._waiting, None
-            if frame:
-                return frame
-            self._arrived.clear()
-            await self._arrived.wait()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a frame is there to be taken."""
-        return self._waiting is not None
+    def take(self) -> Frame | None:
+        """Take the frame that waits, if any; :meth:`FrameStore.release` it when done."""
+        with self._lock:
+            frame, self._waiting = self._waiting, None
+        return frame
 
     def collect(self) -> Mail:
         """What happened, at one moment; drops are told once."""
         with self._lock:
             dropped, self._dropped = self._dropped, 0
             return Mail(self._captured, int(self._waiting is not None), dropped)
+
+
+def _nobody_waits() -> None:
+    """Frames are dropped until somebody does."""

@@ -20,6 +20,7 @@ from agent.worker.methods import ReleaseLayout, WorkerMethods
 from agent.worker.recovery import Recovery
 from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
+from agent.worker.shadow import Shadow
 from agent.worker.sources import make_source
 from agent.worker.swap import Swapper
 from agent.worker.watch import ServiceWatch, status_text
@@ -87,11 +88,12 @@ async def _run(
     mailbox = Mailbox(store)
     capture = _make_capture(settings, store, mailbox)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
+    shadow = Shadow(serving, store, tasks)
     recovery = Recovery(
-        serving, store, engines, tasks, control.publish, lambda: layout.linked("previous")
+        serving, shadow, store, engines, tasks, control.publish, lambda: layout.linked("previous")
     )
-    swapper = Swapper(serving, recovery, store, engines, control.publish)
-    methods = WorkerMethods(layout, serving, swapper, recovery, capture, store)
+    swapper = Swapper(serving, recovery, shadow, store, engines, control.publish)
+    methods = WorkerMethods(layout, serving, swapper, recovery, shadow, capture, store)
     watch = ServiceWatch(settings, layout.state_dir)
     await control.serve(methods.table())
     capture.start()

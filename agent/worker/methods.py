@@ -18,6 +18,7 @@ from agent.worker.errors import ControlError
 from agent.worker.frames import FrameStore
 from agent.worker.recovery import Recovery
 from agent.worker.serving import RESULTS_KEPT, Serving
+from agent.worker.shadow import Shadow
 from agent.worker.swap import Swapper
 from agent.worker.tensors import Picture
 
@@ -64,6 +65,7 @@ class WorkerMethods:
     serving: Serving
     swapper: Swapper
     recovery: Recovery
+    shadow: Shadow
     capture: Capture
     store: FrameStore
 
@@ -72,6 +74,7 @@ class WorkerMethods:
         return {
             "prepare": self.prepare,
             "commit": self.commit,
+            "settle": self.settle,
             "abort": self.abort,
             "withdraw": self.withdraw,
             "status": self.status,
@@ -84,8 +87,13 @@ class WorkerMethods:
         return await self.swapper.prepare(self.layout.requested(parameters))
 
     async def commit(self, parameters: Parameters) -> dict[str, Any]:
-        """Switch to the prepared release between two frames."""
-        return await self.swapper.commit(_text(parameters, "release"))
+        """Switch to the prepared release; ``watch`` keeps the one before warm."""
+        release, watch = _text(parameters, "release"), _flag(parameters, "watch")
+        return await self.swapper.commit(release, watch=watch)
+
+    async def settle(self, parameters: Parameters) -> dict[str, Any]:
+        """The commit window is over: let go of the release before."""
+        return await self.swapper.settle(_text(parameters, "release"))
 
     async def abort(self, parameters: Parameters) -> dict[str, Any]:
         """Let go of a prepared release."""
@@ -127,6 +135,7 @@ class WorkerMethods:
         """What ``status`` replies and the ``statistics`` event carries."""
         active = self.serving.active
         engine = active.engine if active else None
+        comparison = self.shadow.comparison
         return {
             "state": self.swapper.state,
             "release": active.release if active else None,
@@ -135,6 +144,8 @@ class WorkerMethods:
             "engine": {"pid": engine.pid, **engine.description} if engine else None,
             "source": asdict(self.capture.status),
             "last_error": self.recovery.last_error,
+            "comparison": comparison.to_json() if comparison else None,
+            "fell_back": self.recovery.fell_back,
         }
 
 
@@ -149,6 +160,13 @@ def _number(parameters: Parameters, name: str, default: int) -> int:
     value = parameters.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ControlError("bad-request", f"params.{name} is no whole number")
+    return value
+
+
+def _flag(parameters: Parameters, name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise ControlError("bad-request", f"params.{name} is neither true nor false")
     return value
 
 

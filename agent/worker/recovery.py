@@ -11,6 +11,7 @@ from agent.worker.engine import Engine, EngineSettings, ReleaseFiles
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
 from agent.worker.frames import FrameStore
 from agent.worker.serving import Serving, Tenure
+from agent.worker.shadow import Shadow
 from states.ports import Rejected
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,17 @@ LONGEST_DELAY_SECONDS = 30.0
 
 
 class Recovery:
-    """Restarts the active release's engine with growing pauses.
+    """Restarts the active release's engine with growing pauses, or goes back to the one before.
 
-    The first restart comes at once. After three failures with fewer than 100 frames classified in
+    While the release before is kept warm as shadow, it takes over at once. Otherwise the first
+    restart comes at once, and after three failures with fewer than 100 frames classified in
     between, the release the agent would go back to takes over, if there is one.
     """
 
     def __init__(
         self,
         serving: Serving,
+        shadow: Shadow,
         store: FrameStore,
         settings: EngineSettings,
         tasks: asyncio.TaskGroup,
@@ -39,7 +42,10 @@ class Recovery:
     ) -> None:
         """``previous`` tells the release the agent would go back to, at the time it is asked."""
         self.last_error: str | None = None
+        self.fell_back: dict[str, str] | None = None
+        """From which release to which, and why, since the last commit."""
         self._serving = serving
+        self._shadow = shadow
         self._store = store
         self._settings = settings
         self._tasks = tasks
@@ -47,6 +53,7 @@ class Recovery:
         self._previous = previous
         self._restarting: asyncio.Task[None] | None = None
         serving.engine_failed = self._engine_failed
+        serving.stand_in = self._stand_in
 
     async def stop(self) -> None:
         """Stop restarting: another release is about to take over."""
@@ -62,9 +69,31 @@ class Recovery:
         if active and active.engine is None:
             self._note_failure(active)
             self._restarting = self._tasks.create_task(self._restart(active))
+        elif active and tenure.proven.exception() is None:
+            self._note_fall(tenure, active)
+
+    def _stand_in(self, failing: Tenure) -> Tenure | None:
+        taken = self._shadow.take(f"release {failing.release} failed")
+        if taken is None:
+            return None
+        tenure = Tenure(*taken)
+        tenure.proven.set_result(None)
+        return tenure
+
+    def _note_fall(self, failed: Tenure, to: Tenure) -> None:
+        reason, detail = failed.failure
+        self.fell_back = {
+            "from": failed.release,
+            "to": to.release,
+            "reason": reason,
+            "detail": detail,
+        }
+        log.warning("release %s failed; %s serves again", failed.release, to.release)
+        self._publish({"event": "fell-back", "release": to.release, "previous": failed.release})
 
     def _report(self, tenure: Tenure, reason: str, detail: str) -> None:
         active = self._serving.active
+        tenure.failure = (reason, detail)
         self.last_error = f"release {tenure.release}: {reason}: {detail}"
         log.error("the engine of %s", self.last_error)
         self._publish(
@@ -117,8 +146,7 @@ class Recovery:
             return False
         fallback.proven.set_result(None)
         self._serving.switch(fallback)
-        log.warning("release %s keeps failing; %s serves again", tenure.release, files.release)
-        self._publish({"event": "fell-back", "release": files.release, "previous": tenure.release})
+        self._note_fall(tenure, fallback)
         return True
 
 

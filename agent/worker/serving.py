@@ -1,7 +1,7 @@
 """Routes every frame to the engine of the active release and counts what becomes of it.
 
-All of it runs on the event loop, so between two awaits nothing changes: a release takes over
-between two frames because the active tenure is read anew for each.
+All of it runs in callbacks on the event loop, so nothing changes while one of them runs: a release
+takes over between two frames because the active tenure is read anew for each.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from agent.worker.counters import Result, ResultClock, Tally
-from agent.worker.engine import Answer, Engine, ReleaseFiles
+from agent.worker.engine import Answer, Engine, Outcome, ReleaseFiles
 from agent.worker.errors import EngineFailed
 from agent.worker.frames import Frame, FrameStore, Mail, Mailbox
 
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 RESULTS_KEPT = 1000
 TALLIES_KEPT = 16
+# A second frame waits in the engine only if one takes it less: then the way there and back is a
+# good part of the whole. Otherwise the frame would only grow old there while a newer one comes.
+SECOND_FRAME_BELOW_MS = 5.0
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Tenure:
     tally: Tally = field(default_factory=Tally)
     gap_ms: float | None = None
     """Between the last result before the switch and this release's first one."""
+    failure: tuple[str, str] = ("", "")
+    """Reason and detail of the last one."""
     failures: int = 0
     """In a row, by :mod:`agent.worker.recovery`'s reckoning."""
     classified_since_failure: int = 0
@@ -50,6 +57,15 @@ class Tenure:
         return self.files.release
 
 
+@dataclass(frozen=True)
+class _InHand:
+    """A frame that an engine was given and has not answered."""
+
+    frame: Frame
+    tenure: Tenure
+    engine: Engine
+
+
 class Serving:
     """The active release, the newest frame, and the counters."""
 
@@ -57,28 +73,33 @@ class Serving:
         self.active: Tenure | None = None
         self.total = Tally()
         self.results: deque[Result] = deque(maxlen=RESULTS_KEPT)
+        self.on_result: list[Callable[[Frame, Result], None]] = []
+        """Called with each result as it comes. The frame's slot may be retained for longer."""
         self.engine_failed: Callable[[Tenure, Engine, EngineFailed], None] = _nobody_listens
+        self.stand_in: Callable[[Tenure], Tenure | None] = _nobody_stands_in
+        """Asked who takes over at once, frames in hand included, when a proven engine failed."""
         self._store = store
         self._mailbox = mailbox
         self._clock = ResultClock()
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
         self._unserved = 0
-        self._in_hand = 0
+        self._in_hand: deque[_InHand] = deque()
+        self._returned: deque[Frame] = deque()
+        """Frames that a failed engine did not answer, in order."""
         self._last: Frame | None = None
         self._last_result: Result | None = None
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mailbox.arrived = self._frame_arrived
 
     async def run(self) -> None:
-        """Classify frames for ever."""
-        while True:
-            frame = await self._mailbox.take()
-            self._in_hand = 1
-            self._collect_dropped()
-            await self._settle(frame)
-            self._in_hand = 0
-            self._remember(frame)
+        """Serve for ever; raises what ended it, if that was a defect."""
+        await self._broken
 
     def switch(self, tenure: Tenure | None) -> Tenure | None:
-        """Make this tenure the active one from the next frame on; returns the one before."""
+        """Make this tenure the active one from the next frame on; returns the one before.
+
+        Frames that the engine before has in hand are still its own.
+        """
         self._collect_dropped()
         before, self.active = self.active, tenure
         if tenure is None:
@@ -101,26 +122,64 @@ class Serving:
         finally:
             self._store.release(frame)
 
-    async def _settle(self, frame: Frame) -> None:
-        """Classify the frame, by another engine when the first fails, or count it as dropped."""
-        while (tenure := self.active) and (engine := tenure.engine):
-            try:
-                answer = await engine.classify(frame)
-            except EngineFailed as failure:
-                self._failed(tenure, engine, failure)
-            else:
-                self._count(tenure, frame, answer)
+    def _frame_arrived(self) -> None:
+        with self._ended_by_defects():
+            self._collect_dropped()
+            self._hand_over()
+
+    @contextmanager
+    def _ended_by_defects(self) -> Iterator[None]:
+        """What is raised in a callback would otherwise only be logged, and a frame be lost."""
+        try:
+            yield
+        except Exception as error:
+            if self._broken.done():
+                raise
+            self._broken.set_exception(error)
+
+    def _hand_over(self) -> None:
+        while self._may_take():
+            frame = self._returned.popleft() if self._returned else self._mailbox.take()
+            if frame is None:
                 return
-        self._last_result = None
+            tenure = self.active
+            if tenure and tenure.engine:
+                hand = _InHand(frame, tenure, tenure.engine)
+                self._in_hand.append(hand)
+                tenure.engine.submit(frame, partial(self._answered, hand))
+            else:
+                self._drop(tenure, frame)
+
+    def _may_take(self) -> bool:
+        """Whether the next frame can be given to the active engine, or must be dropped."""
+        engine = self.active.engine if self.active else None
+        if not self._in_hand:
+            return True
+        # Results come in the order of the frames: the engine before answers first.
+        if engine is None or self._in_hand[0].engine is not engine:
+            return False
+        return len(self._in_hand) < 2 and 0 < engine.busy_ms < SECOND_FRAME_BELOW_MS
+
+    def _answered(self, hand: _InHand, outcome: Outcome) -> None:
+        with self._ended_by_defects():
+            self._in_hand.popleft()
+            if isinstance(outcome, EngineFailed):
+                self._returned.append(hand.frame)
+                if hand.tenure is self.active and hand.tenure.engine is hand.engine:
+                    self._failed(hand.tenure, hand.engine, outcome)
+            else:
+                self._count(hand.tenure, hand.frame, outcome)
+            self._hand_over()
+
+    def _drop(self, tenure: Tenure | None, frame: Frame) -> None:
         if tenure:
             tenure.tally.dropped += 1
             self.total.dropped += 1
         else:
             self._unserved += 1
+        self._remember(frame, None)
 
     def _failed(self, tenure: Tenure, engine: Engine, failure: EngineFailed) -> None:
-        if tenure is not self.active:
-            return  # It was closed after the switch; the frame goes to its successor.
         tenure.engine = None
         for tally in (tenure.tally, self.total):
             tally.errors += 1
@@ -128,31 +187,24 @@ class Serving:
             # It never answered a frame: whoever served before takes this one, so none is lost.
             tenure.proven.set_exception(failure)
             self.switch(tenure.before)
+        elif stand_in := self.stand_in(tenure):
+            self.switch(stand_in)
         self.engine_failed(tenure, engine, failure)
 
     def _count(self, tenure: Tenure, frame: Frame, answer: Answer) -> None:
         now = time.monotonic()
         gap = self._clock.tick(now)
-        latency = (now - frame.captured_at) * 1e3
-        result = Result(
-            frame.number,
-            tenure.release,
-            answer.top,
-            latency,
-            answer.preprocess_ms,
-            answer.inference_ms,
-            gap,
-            frame.name,
-            frame.label,
-        )
+        result = Result.of(frame, tenure.release, answer, now, gap)
         for tally in (tenure.tally, self.total):
             tally.add(result)
         self.results.append(result)
-        self._last_result = result
         tenure.classified_since_failure += 1
         if not tenure.proven.done():
             tenure.gap_ms = gap
             tenure.proven.set_result(None)
+        for listener in self.on_result:
+            listener(frame, result)
+        self._remember(frame, result)
 
     def _collect_dropped(self) -> Mail:
         mail = self._mailbox.collect()
@@ -163,10 +215,10 @@ class Serving:
             self.total.dropped += mail.dropped
         return mail
 
-    def _remember(self, frame: Frame) -> None:
+    def _remember(self, frame: Frame, result: Result | None) -> None:
         if self._last:
             self._store.release(self._last)
-        self._last = frame
+        self._last, self._last_result = frame, result
 
     def last_frame(self) -> tuple[Frame, Result | None] | None:
         """The last frame, and its result if it was classified. Copy its picture before awaiting."""
@@ -179,7 +231,7 @@ class Serving:
             **self.total.to_json(),
             "fps": round(self._clock.frames_per_second(time.monotonic()), 2),
             "frames": mail.captured,
-            "in_flight": mail.waiting + self._in_hand,
+            "in_flight": mail.waiting + len(self._in_hand) + len(self._returned),
             "unserved": self._unserved,
             "releases": {release: tally.to_json() for release, tally in self._tallies.items()},
         }
@@ -187,3 +239,7 @@ class Serving:
 
 def _nobody_listens(tenure: Tenure, _engine: Engine, failure: EngineFailed) -> None:
     log.error("the engine of release %s failed: %s", tenure.release, failure)
+
+
+def _nobody_stands_in(_tenure: Tenure) -> Tenure | None:
+    return None

@@ -88,8 +88,7 @@ async def _check_mailbox(events: list[str]) -> None:
         elif event == "lose":
             mailbox.lose()
             captured += 1
-        elif event == "take" and mailbox.waiting:
-            frame = await mailbox.take()
+        elif event == "take" and (frame := mailbox.take()):
             taken += 1
             assert frame.number < captured
             store.release(frame)
@@ -100,13 +99,17 @@ async def _check_mailbox(events: list[str]) -> None:
     store.close()
 
 
-async def test_a_taker_is_woken_by_a_frame_from_another_thread() -> None:
+async def test_a_taker_is_told_of_a_frame_from_another_thread() -> None:
     store = FrameStore()
     mailbox = Mailbox(store)
-    taking = asyncio.create_task(mailbox.take())
-    await asyncio.sleep(0)
+    arrived = asyncio.Event()
+    mailbox.arrived = arrived.set
     await asyncio.to_thread(mailbox.put, stored(store, 1))
-    assert (await taking).number == 1
+    await arrived.wait()
+    frame = mailbox.take()
+    assert frame
+    assert frame.number == 1
+    assert mailbox.take() is None
     store.close()
 
 

