@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.worker.capture import Capture
 from agent.worker.choices import SourceAddress
-from agent.worker.frames import FrameStore, Mailbox
+from agent.worker.frames import Frame, FrameStore, Mailbox
 from agent.worker.runtime import find_runtime
 from agent.worker.sources import make_source
 from bench.support.child import Told, next_line, run_child, tell
@@ -40,6 +40,8 @@ class FrameLoop:
         self._runtime = find_runtime(order.runtime)  # type: ignore[arg-type]  # as configured
         self._store = FrameStore()
         self._mailbox = Mailbox(self._store)
+        self._arrived = asyncio.Event()
+        self._mailbox.arrived = self._arrived.set
         source = make_source(
             SourceAddress.parse(order.source),
             frames_per_second=order.frames_per_second,
@@ -62,7 +64,7 @@ class FrameLoop:
             if self._reload_wanted:
                 self._reload_wanted, reloaded = False, True
                 classifier = self._load()
-            frame = await self._mailbox.take()
+            frame = await self._next_frame()
             classifier.classify(self._store.copy(frame))
             self._store.release(frame)
             self._times.append(time.monotonic())
@@ -73,6 +75,12 @@ class FrameLoop:
                 tell("ready")
             # A frame that waits already is taken without a pause: let signals and questions in.
             await asyncio.sleep(0)
+
+    async def _next_frame(self) -> Frame:
+        while (frame := self._mailbox.take()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return frame
 
     async def answer(self) -> None:
         """Tell the figures since the last time, whenever asked."""
