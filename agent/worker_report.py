@@ -37,4 +37,6 @@ class WorkerReport:
             status = await self._worker.status()
         except Postponed as away:
             return {"state": "away", "detail": away.detail}
-        return {name: status[name] for name in _TOLD}
+        source = status["source"]
+        told = {"state": source["state"], "detail": source["detail"]}
+        return {**{name: status[name] for name in _TOLD}, "source": told}

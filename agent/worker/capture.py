@@ -1,125 +1,141 @@
-"""The thread that owns the source: opens it, keeps the time, numbers frames, reopens what broke."""
+"""Keeps the source going: notices stalls, tells of them, and opens again what broke.
+
+The capture process is ended and started anew whatever went wrong: a driver that never returns from
+a read, a decoder that crashed on what came from the network, and an unplugged camera are all the
+same from here. ``docs/decisions/0004-capture-process.md`` says why it is a process.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-import threading
+import os
 import time
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import cv2
-
-from agent.worker.errors import SourceError
-from agent.worker.frames import Frame, FrameStore, Mailbox
-from agent.worker.sources import Shot, Source
+from agent.worker.capture_link import CaptureLink, Trouble
+from agent.worker.capture_process import CaptureJob
+from agent.worker.frames import FrameStore, Mailbox
+from agent.worker.settings import WorkerSettings
+from agent.worker.source_address import SourceAddress
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
-# A source that fell behind by more gives up the ticks it missed instead of rushing through them.
-MOST_BEHIND_SECONDS = 0.5
+OPEN_SECONDS = 20.0
 
 
 @dataclass
 class SourceStatus:
-    """What the source is doing. ``skipped`` counts ticks of the clock that gave no frame."""
+    """What the source is doing."""
 
     address: str
-    state: Literal["opening", "playing", "failed"] = "opening"
+    state: Literal["opening", "playing", "stalled", "failed"] = "opening"
     detail: str | None = None
     skipped: int = 0
+    """Ticks of the clock that gave no frame, where the source has no pace of its own."""
+    recovered: int = 0
+    """How often it gave pictures again after it had failed."""
 
 
 class Capture:
-    """Runs a source in a thread of its own and puts its frames into the mailbox."""
+    """Keeps a capture process running; its frames go to the mailbox."""
 
     def __init__(
         self,
-        source: Source,
-        address: str,
-        frames_per_second: float,
+        settings: WorkerSettings,
         store: FrameStore,
         mailbox: Mailbox,
+        publish: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.status = SourceStatus(address)
-        self._source = source
-        self._period = 1 / frames_per_second
+        """``publish`` gets the events ``source-failed`` and ``source-recovered``."""
+        self._status = SourceStatus(str(SourceAddress.parse(settings.source)))
+        self._job = CaptureJob(
+            parent=os.getpid(),
+            frames=store.writable,
+            source=settings.source,
+            frames_per_second=settings.frames_per_second,
+            picture_order=settings.picture_order,
+            seed=settings.seed,
+            stall_seconds=settings.stall_seconds,
+        )
+        # A film that is played slowly is not stalled.
+        self._stall_seconds = max(settings.stall_seconds, 3 / settings.frames_per_second)
         self._store = store
         self._mailbox = mailbox
-        self._stop = threading.Event()
-        self._next_number = 0
+        self._publish = publish
+        self._numbers = itertools.count()
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._failed_at: float | None = None
+        self._link: CaptureLink | None = None
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    @property
+    def status(self) -> SourceStatus:
+        """What the source is doing now."""
+        skipped = self._link.skipped if self._link else 0
+        return replace(self._status, skipped=skipped)
 
-    async def ended(self) -> None:
-        """Return when the thread ended; raises what ended it, if that was a defect."""
-        await asyncio.shield(self._ended)
-
-    def stop(self) -> None:
-        """Stop it; returns when the thread is gone or, if a camera hangs in a read, after 2 s."""
-        self._stop.set()
-        self._thread.join(timeout=2.0)
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._open_and_play()
-        except BaseException as error:  # noqa: BLE001 - handed to the event loop, which ends the worker
-            self._loop.call_soon_threadsafe(self._ended.set_exception, error)
-
-    def _open_and_play(self) -> None:
-        try:
-            self._source.open()
-            self._play()
-        except (SourceError, OSError, cv2.error) as error:
-            self._failed(str(error))
-            self._stop.wait(self._retry_seconds)
+    async def run(self) -> None:
+        """Capture for ever; the process ends with the task."""
+        while True:
+            await self._play()
+            await asyncio.sleep(self._retry_seconds)
             self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
-        finally:
-            self._source.close()
 
-    def _failed(self, detail: str) -> None:
-        if self.status.detail != detail:
-            log.error("%s; will be tried again", detail)
-        self.status.state, self.status.detail = "failed", detail
-
-    def _play(self) -> None:
-        due = time.monotonic()
-        while not self._stop.is_set():
-            shot = self._source.read()
-            if self.status.state != "playing":
-                log.info("%s gives pictures", self.status.address)
-                self.status.state, self.status.detail = "playing", None
-                self._retry_seconds = FIRST_RETRY_SECONDS
-            self._hand_over(shot)
-            if not self._source.paced:
-                due = self._wait_for_tick(due + self._period)
-
-    def _hand_over(self, shot: Shot) -> None:
-        number = self._next_number
-        self._next_number += 1
-        written = self._store.write(shot.picture)
-        if written is None:
-            self._mailbox.lose()
+    async def _play(self) -> None:
+        try:
+            link = await CaptureLink.start(self._job, self._store, self._mailbox, self._numbers)
+        except OSError as error:
+            self._fail(Trouble("failed", f"no process can be started for the source: {error}"))
             return
-        slot, height, width = written
-        captured_at = time.monotonic()
-        self._mailbox.put(Frame(number, slot, height, width, captured_at, shot.name, shot.label))
+        self._link = link
+        try:
+            while (trouble := await self._watch(link)) is None:
+                pass
+            # Before the process is gone: one that hangs within a driver may take its time.
+            self._fail(trouble)
+        finally:
+            self._link = None
+            await link.close()
 
-    def _wait_for_tick(self, due: float) -> float:
-        behind = time.monotonic() - due
-        if behind > MOST_BEHIND_SECONDS:
-            missed = int(behind / self._period)
-            self.status.skipped += missed
-            due += missed * self._period
-        self._stop.wait(max(0.0, due - time.monotonic()))
-        return due
+    async def _watch(self, link: CaptureLink) -> Trouble | None:
+        """Wait for trouble, at most until a picture could be overdue."""
+        limit = self._stall_seconds if link.frames else OPEN_SECONDS
+        left = limit - (time.monotonic() - link.heard_at)
+        if left <= 0:
+            doing = "has given no picture" if link.frames else "did not open"
+            return Trouble("stalled", f"{self._status.address} {doing} for {limit:g} s")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await link.news.wait()
+        link.news.clear()
+        if link.frames:
+            self._recover()
+        return link.trouble
+
+    def _fail(self, trouble: Trouble) -> None:
+        if self._status.detail != trouble.detail:
+            log.error("%s; will be tried again", trouble.detail)
+        self._status.state, self._status.detail = trouble.state, trouble.detail
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+            self._tell("source-failed", state=trouble.state, detail=trouble.detail)
+
+    def _recover(self) -> None:
+        if self._status.state == "playing":
+            return
+        log.info("%s gives pictures", self._status.address)
+        self._status.state, self._status.detail = "playing", None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        if self._failed_at is not None:
+            seconds, self._failed_at = time.monotonic() - self._failed_at, None
+            self._status.recovered += 1
+            self._tell("source-recovered", seconds=round(seconds, 1))
+
+    def _tell(self, event: str, **what: object) -> None:
+        self._publish({"event": event, "source": self._status.address, **what})

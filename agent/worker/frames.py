@@ -1,6 +1,6 @@
-"""Frames in memory shared with the engines, and the mailbox that only ever holds the newest.
+"""Frames in memory shared between processes, and the mailbox that only ever holds the newest.
 
-The capture thread writes, engines map the same memory read-only; only a slot's number is sent.
+The capture process writes, engines map the same memory read-only; only a slot's number is sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.worker.tensors import Picture
 
 MAX_PIXELS = 3840 * 2160
 SLOT_BYTES = MAX_PIXELS * 3
-# One being written, one waiting, two being classified, the last one (for a snapshot and for warming
+# Two being written, one waiting, two being classified, the last one (for a snapshot and for warming
 # a candidate), one at the shadow, and room for what looks on and for superseded candidates. The
 # lowest free one is taken, so those that are never needed cost nothing.
 SLOTS = 14
@@ -45,6 +45,17 @@ def frame_view(memory: memoryview | mmap.mmap, slot: int, height: int, width: in
     return np.ndarray(shape, np.uint8, buffer=memory, offset=slot * SLOT_BYTES)
 
 
+def put_picture(memory: mmap.mmap, slot: int, picture: Picture) -> tuple[int, int]:
+    """Copy a picture into a slot, made smaller if it has more pixels than one holds.
+
+    Returns the height and width it has there.
+    """
+    picture = _bounded(picture)
+    height, width = picture.shape[:2]
+    frame_view(memory, slot, height, width)[:] = picture
+    return height, width
+
+
 class FrameStore:
     """Slots for frames in anonymous shared memory; pages cost memory only once written."""
 
@@ -54,24 +65,30 @@ class FrameStore:
         self._memory = mmap.mmap(descriptor, SLOTS * SLOT_BYTES)
         # Engines get a descriptor that can't be written through.
         self.read_only = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        os.close(descriptor)
+        self.writable = descriptor
         self._users = [0] * SLOTS
         self._lock = threading.Lock()
+
+    def reserve(self) -> int | None:
+        """A free slot, which belongs to the caller until :meth:`free`; None: all are in use."""
+        with self._lock:
+            slot = next((slot for slot, users in enumerate(self._users) if not users), None)
+            if slot is not None:
+                self._users[slot] = 1
+            return slot
+
+    def free(self, slot: int) -> None:
+        """One user is done with the slot."""
+        with self._lock:
+            self._users[slot] -= 1
 
     def write(self, picture: Picture) -> tuple[int, int, int] | None:
         """Copy a picture into a free slot: (slot, height, width), or None when all are in use.
 
         The slot belongs to the caller until :meth:`release`.
         """
-        with self._lock:
-            slot = next((slot for slot, users in enumerate(self._users) if not users), None)
-            if slot is None:
-                return None
-            self._users[slot] = 1
-        picture = _bounded(picture)
-        height, width = picture.shape[:2]
-        frame_view(self._memory, slot, height, width)[:] = picture
-        return slot, height, width
+        slot = self.reserve()
+        return None if slot is None else (slot, *put_picture(self._memory, slot, picture))
 
     def retain(self, frame: Frame) -> None:
         """Keep a frame's slot for one more user."""
@@ -80,16 +97,16 @@ class FrameStore:
 
     def release(self, frame: Frame) -> None:
         """One user is done with the frame."""
-        with self._lock:
-            self._users[frame.slot] -= 1
+        self.free(frame.slot)
 
     def copy(self, frame: Frame) -> Picture:
         """The picture itself, to keep."""
         return frame_view(self._memory, frame.slot, frame.height, frame.width).copy()
 
     def close(self) -> None:
-        """Start no more engines; the memory goes with the object."""
+        """Start no more processes; the memory goes with the object."""
         os.close(self.read_only)
+        os.close(self.writable)
 
 
 def _bounded(picture: Picture) -> Picture:
@@ -125,7 +142,7 @@ class Mailbox:
         self._captured = 0
 
     def put(self, frame: Frame) -> None:
-        """Called by the capture thread. The frame's slot becomes the taker's."""
+        """Called from any thread. The frame's slot becomes the taker's."""
         with self._lock:
             older, self._waiting = self._waiting, frame
             self._captured += 1
@@ -140,7 +157,7 @@ class Mailbox:
         self.arrived()
 
     def lose(self) -> None:
-        """Called by the capture thread for a frame it found no slot for."""
+        """Called from any thread for a frame there was no slot for."""
         with self._lock:
             self._captured += 1
             self._dropped += 1

@@ -12,7 +12,6 @@ from pathlib import Path
 from agent.control import ControlServer
 from agent.notify import StatusLine, keep_watchdog, notify
 from agent.worker.capture import Capture
-from agent.worker.choices import SourceAddress
 from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
 from agent.worker.frames import FrameStore, Mailbox
@@ -21,7 +20,6 @@ from agent.worker.recovery import Recovery
 from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
 from agent.worker.shadow import Shadow
-from agent.worker.sources import make_source
 from agent.worker.swap import Swapper
 from agent.worker.watch import ServiceWatch, status_text
 from states.ports import Rejected
@@ -86,7 +84,7 @@ async def _run(
     stopped: asyncio.Event,
 ) -> None:
     mailbox = Mailbox(store)
-    capture = _make_capture(settings, store, mailbox)
+    capture = Capture(settings, store, mailbox, control.publish)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
     shadow = Shadow(serving, store, tasks)
     recovery = Recovery(
@@ -96,10 +94,9 @@ async def _run(
     methods = WorkerMethods(layout, serving, swapper, recovery, shadow, capture, store)
     watch = ServiceWatch(settings, layout.state_dir)
     await control.serve(methods.table())
-    capture.start()
     jobs = [
         tasks.create_task(serving.run(), name="classify"),
-        tasks.create_task(capture.ended(), name="capture"),
+        tasks.create_task(capture.run(), name="capture"),
         tasks.create_task(_serve_current(layout, swapper, recovery), name="serve current"),
         tasks.create_task(_tell_statistics(methods, control, settings), name="statistics"),
         tasks.create_task(keep_watchdog(watch.trouble), name="watchdog"),
@@ -113,7 +110,7 @@ async def _run(
             job.cancel()
         await control.close()
         await swapper.close()
-        await asyncio.to_thread(capture.stop)
+        await asyncio.wait(jobs)
 
 
 async def _serve_current(layout: ReleaseLayout, swapper: Swapper, recovery: Recovery) -> None:
@@ -141,17 +138,6 @@ async def _tell_statistics(
         line.show(status_text(figures))
         control.publish({"event": "statistics", **figures})
         await asyncio.sleep(settings.statistics_seconds)
-
-
-def _make_capture(settings: WorkerSettings, store: FrameStore, mailbox: Mailbox) -> Capture:
-    address = SourceAddress.parse(settings.source)
-    source = make_source(
-        address,
-        frames_per_second=settings.frames_per_second,
-        order=settings.picture_order,
-        seed=settings.seed,
-    )
-    return Capture(source, str(address), settings.frames_per_second, store, mailbox)
 
 
 def _engine_settings(settings: WorkerSettings) -> EngineSettings:

@@ -14,9 +14,9 @@ from agent.worker.choices import (
     Preprocessing,
     ResizeMode,
     RuntimeName,
-    SourceAddress,
 )
 from agent.worker.errors import SourceError
+from agent.worker.source_address import SourceAddress
 
 DEFAULT_STATE_DIR = Path("/var/lib/edgeferry")
 SYSTEM_SOCKET = Path("/run/edgeferry/worker.sock")
@@ -35,14 +35,21 @@ class WorkerSettings(BaseModel):
     )
     source: str = Field(
         "camera:0",
-        description="Where pictures come from: camera:N, video:PATH, dir:PATH (sub-folder = label) "
-        "or synthetic: (drawn frame numbers).",
+        repr=False,  # a stream's URL may hold a password
+        description="Where pictures come from: camera:N, rtsp://… or http(s)://… (a stream), "
+        "video:PATH, dir:PATH (sub-folder = label) or synthetic: (drawn frame numbers).",
     )
     frames_per_second: float = Field(
         30.0,
         gt=0,
         le=1000,
         description="Rate at which dir:, video: and synthetic: play; a camera is asked for it.",
+    )
+    stall_seconds: float = Field(
+        5.0,
+        ge=0.5,
+        description="Time without a picture after which a source counts as stalled and is opened "
+        "again.",
     )
     picture_order: PictureOrder = Field(
         "sorted", description="Order in which dir: plays its pictures, over and over."

@@ -1,11 +1,12 @@
-"""Where pictures come from: a camera, a film, a folder of labelled pictures, or drawn ones.
+"""Where pictures come from: a camera, a stream, a film, labelled pictures, or drawn ones.
 
-All of them are read by one thread (:mod:`agent.worker.capture`), which also keeps the time.
+All of them are read in a process of their own (:mod:`agent.worker.capture_process`).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,25 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from agent.worker.choices import PictureOrder, SourceAddress
+from agent.worker.choices import PictureOrder
 from agent.worker.errors import SourceError
+from agent.worker.source_address import SourceAddress
 from agent.worker.tensors import Picture
 
 log = logging.getLogger(__name__)
 
+STREAM_OPEN_SECONDS = 10.0
+# RTSP over TCP: over UDP a lost packet tears the picture, and NAT and firewalls stop it. No waiting
+# for more data than a picture needs, no pictures held back for parallel decoding.
+_FFMPEG_OPTIONS = "|".join(
+    (
+        "rtsp_transport;tcp",
+        "fflags;nobuffer",
+        "flags;low_delay",
+        "protocol_whitelist;rtsp,rtsps,rtp,http,https,httpproxy,tcp,tls,udp,crypto",
+    )
+)
+_FFMPEG_QUIET = "-8"
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -48,13 +62,20 @@ class Source(Protocol):
 
 
 def make_source(
-    address: SourceAddress, *, frames_per_second: float, order: PictureOrder, seed: int
+    address: SourceAddress,
+    *,
+    frames_per_second: float,
+    order: PictureOrder,
+    seed: int,
+    stall_seconds: float = 5.0,
 ) -> Source:
     """The source of that address, not opened yet."""
     # OpenCV's own warnings would come with every attempt to reopen; our errors say what is wrong.
     cv2.setLogLevel(0)
     if address.kind == "camera":
         return Camera(int(address.target), frames_per_second)
+    if address.kind == "stream":
+        return Stream(address, stall_seconds)
     if address.kind == "video":
         return Film(Path(address.target))
     if address.kind == "dir":
@@ -90,6 +111,52 @@ class Camera:
         taken, picture = self._capture.read() if self._capture else (False, None)
         if not taken:
             raise SourceError(f"camera {self._number} gives no more pictures: is it unplugged?")
+        return Shot(np.asarray(picture, np.uint8))
+
+    def close(self) -> None:
+        """See :class:`Source`."""
+        if self._capture:
+            self._capture.release()
+        self._capture = None
+
+
+class Stream:
+    """A network camera's stream: RTSP, or HTTP with MJPEG or HLS; at the pace it comes in.
+
+    The stream comes from the network, so FFmpeg may follow it to other hosts but to no file.
+    """
+
+    paced = True
+
+    def __init__(self, address: SourceAddress, stall_seconds: float) -> None:
+        self._address = address
+        self._stall_seconds = stall_seconds
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> None:
+        """See :class:`Source`."""
+        # OpenCV takes FFmpeg's options from the environment alone, and this process has one source.
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _FFMPEG_OPTIONS
+        os.environ["OPENCV_FFMPEG_LOGLEVEL"] = _FFMPEG_QUIET
+        # A stall is noticed from outside; FFmpeg's own limit is there to end a forgotten process.
+        limits = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(STREAM_OPEN_SECONDS * 1000)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(self._stall_seconds * 2000)),
+        ]
+        capture = cv2.VideoCapture(self._address.target, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(
+                f"{self._address} cannot be opened: is the camera there, are user, password and "
+                "path right?"
+            )
+        self._capture = capture
+
+    def read(self) -> Shot:
+        """See :class:`Source`."""
+        taken, picture = self._capture.read() if self._capture else (False, None)
+        if not taken:
+            raise SourceError(f"{self._address} ended: did the camera or the network go away?")
         return Shot(np.asarray(picture, np.uint8))
 
     def close(self) -> None:
@@ -191,7 +258,8 @@ class Drawn:
     width, height, square = 640, 480, 16
 
     def __init__(self) -> None:
-        self._number = 0
+        self.number = 0
+        """Of the next picture."""
 
     def open(self) -> None:
         """Always ready."""
@@ -199,13 +267,13 @@ class Drawn:
     def read(self) -> Shot:
         """See :class:`Source`."""
         picture = np.full((self.height, self.width, 3), 64, np.uint8)
-        bits = [(self._number >> bit) & 1 for bit in range(32)]
+        bits = [(self.number >> bit) & 1 for bit in range(32)]
         row = np.repeat(np.array(bits, np.uint8) * 255, self.square)
         picture[: self.square, : 32 * self.square] = row[np.newaxis, :, np.newaxis]
         cv2.putText(
-            picture, str(self._number), (40, 280), cv2.FONT_HERSHEY_SIMPLEX, 4, (0, 220, 255), 8
+            picture, str(self.number), (40, 280), cv2.FONT_HERSHEY_SIMPLEX, 4, (0, 220, 255), 8
         )
-        self._number += 1
+        self.number += 1
         return Shot(picture)
 
     def close(self) -> None:

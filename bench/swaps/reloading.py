@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from agent.worker.capture import Capture
-from agent.worker.choices import SourceAddress
 from agent.worker.frames import Frame, FrameStore, Mailbox
 from agent.worker.runtime import find_runtime
-from agent.worker.sources import make_source
+from agent.worker.settings import WorkerSettings
 from bench.support.child import Told, next_line, run_child, tell
 from bench.support.original import OriginalClassifier
 
@@ -42,14 +42,8 @@ class FrameLoop:
         self._mailbox = Mailbox(self._store)
         self._arrived = asyncio.Event()
         self._mailbox.arrived = self._arrived.set
-        source = make_source(
-            SourceAddress.parse(order.source),
-            frames_per_second=order.frames_per_second,
-            order="sorted",
-            seed=1,
-        )
-        rate = order.frames_per_second
-        self._capture = Capture(source, order.source, rate, self._store, self._mailbox)
+        settings = WorkerSettings(source=order.source, frames_per_second=order.frames_per_second)
+        self._capture = Capture(settings, self._store, self._mailbox, publish=_nobody_listens)
         self._reload_wanted = False
         self._dropped = 0
         self._times: list[float] = []
@@ -58,7 +52,6 @@ class FrameLoop:
     async def run(self) -> None:
         """Classify for ever."""
         classifier = self._load()
-        self._capture.start()
         reloaded = False
         while True:
             if self._reload_wanted:
@@ -82,6 +75,10 @@ class FrameLoop:
             await self._arrived.wait()
         return frame
 
+    async def capture(self) -> None:
+        """Take pictures for ever."""
+        await self._capture.run()
+
     async def answer(self) -> None:
         """Tell the figures since the last time, whenever asked."""
         while True:
@@ -99,10 +96,15 @@ class FrameLoop:
         return OriginalClassifier(self._runtime, folder / "ai-model.tflite", folder / "labels.txt")
 
 
+def _nobody_listens(_event: dict[str, Any]) -> None:
+    """The bench asks for figures, not for events."""
+
+
 async def serve(told: Told) -> None:
     """Do what the order says."""
     loop = FrameLoop(Order(**told))
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(loop.capture())
         tasks.create_task(loop.run())
         tasks.create_task(loop.answer())
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.worker.capture import Capture
-from agent.worker.choices import SourceAddress
 from agent.worker.errors import SourceError
-from agent.worker.frames import FrameStore, Mailbox
+from agent.worker.source_address import SourceAddress
 from agent.worker.sources import Drawn, Shot, Source, make_source
 from tests.support.worker_harness import running_worker
 
@@ -123,73 +120,8 @@ def test_a_file_that_is_no_film_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["camera:", "camera:front", "dir:", "film:x", "", "synthetic"])
 def test_an_unknown_address_lists_the_known_ones(address: str) -> None:
-    with pytest.raises(SourceError, match="camera:N, video:PATH, dir:PATH or synthetic:"):
+    with pytest.raises(SourceError, match=r"camera:N, .*video:PATH, dir:PATH or synthetic:"):
         SourceAddress.parse(address)
-
-
-class Broken:
-    """Opens at the third try and gives two pictures each time."""
-
-    paced = False
-
-    def __init__(self) -> None:
-        self.opened = self.closed = self.left = 0
-
-    def open(self) -> None:
-        self.opened += 1
-        if self.opened < 3:
-            raise SourceError("not there yet")
-        self.left = 2
-
-    def read(self) -> Shot:
-        if not self.left:
-            raise SourceError("unplugged")
-        self.left -= 1
-        return Shot(np.zeros((4, 4, 3), np.uint8))
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-async def test_a_source_that_breaks_is_opened_again_and_frames_keep_counting(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("agent.worker.capture.FIRST_RETRY_SECONDS", 0.01)
-    store, broken = FrameStore(), Broken()
-    mailbox = Mailbox(store)
-    capture = Capture(broken, "broken:", 1000, store, mailbox)
-    numbers: list[int] = []
-    enough = asyncio.Event()
-
-    def take() -> None:
-        frame = mailbox.take()
-        assert frame
-        numbers.append(frame.number)
-        store.release(frame)
-        if len(numbers) == 3:
-            enough.set()
-
-    mailbox.arrived = take
-    capture.start()
-    await enough.wait()
-    await asyncio.to_thread(capture.stop)
-    assert numbers == sorted(set(numbers))
-    assert broken.opened >= 4
-    assert broken.closed == broken.opened
-    store.close()
-
-
-async def test_a_defect_of_a_source_ends_the_worker_instead_of_its_thread_alone() -> None:
-    class Defective(Broken):
-        def open(self) -> None:
-            raise ZeroDivisionError
-
-    store = FrameStore()
-    capture = Capture(Defective(), "defective:", 30, store, Mailbox(store))
-    capture.start()
-    with pytest.raises(ZeroDivisionError):
-        await capture.ended()
-    store.close()
 
 
 async def test_a_worker_without_its_camera_stays_up_and_says_so(tmp_path: Path) -> None:
