@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-BENCHES := download swap
+BENCHES := download swap inference
 
 .PHONY: help demo test lint type imports unit bench diagram clean
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.support.process import processor_seconds
 from demo.fleet import Fleet
 from demo.stage import CloudProcess
 
@@ -44,9 +44,7 @@ class BenchCloud:
     @property
     def cpu_seconds(self) -> float:
         """Processor time it has used so far."""
-        after_name = Path(f"/proc/{self._process.process.pid}/stat").read_text().rpartition(")")[2]
-        user, system = after_name.split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self._process.process.pid)
 
     def publish(self, size: int) -> Target:
         """Deploy so many random bytes, the same ones in every run."""

@@ -1,0 +1,1 @@
+"""What the worker costs beside a bare loop: throughput, latency, memory."""

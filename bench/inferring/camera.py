@@ -1,0 +1,75 @@
+"""Latency of each frame and memory of all processes under a camera of 30 frames/s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.inferring.subject import MB, Scale, Subject, bare_times
+from bench.report import Row
+from bench.support.process import proportional_bytes
+from bench.swaps.figures import quantile
+
+_CAMERA = 30.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Proportional set sizes in bytes; ``candidate`` is what a second engine adds."""
+
+    worker: int
+    engine: int
+    candidate: int
+
+
+async def at_camera_speed(subject: Subject, folder: Path, scale: Scale) -> list[Row]:
+    """The worker beside the bare loop, one after the other."""
+    results, memory = await _worker(subject, folder / "ours", scale.seconds)
+    async with subject.bare_loop(folder / "bare", scale.seconds, _CAMERA) as loop:
+        bare = await bare_times(loop)
+        bare_bytes = proportional_bytes(loop.pid)
+    name = f"30 frames/s {subject.name}"
+    return [*_latency(name, results, bare), *_memory(name, memory, bare_bytes)]
+
+
+async def _worker(
+    subject: Subject, folder: Path, seconds: float
+) -> tuple[list[dict[str, Any]], Memory]:
+    frames = int(seconds * _CAMERA)
+    async with subject.worker(folder, _CAMERA) as worker:
+        release, other = subject.pair.write(worker.device.state_dir)
+        await worker.serve(release)
+        status = await worker.classified(frames)
+        results = (await worker.client.results(frames))["results"]
+        alone, engine = proportional_bytes(worker.pid), proportional_bytes(status["engine"]["pid"])
+        await worker.client.prepare(other.name)
+        everything = sum(map(proportional_bytes, [worker.pid, *_children(worker.pid)]))
+    return results, Memory(alone, engine, everything - alone - engine)
+
+
+def _latency(name: str, results: list[dict[str, Any]], bare: list[float]) -> list[Row]:
+    ours = [result["latency_ms"] for result in results]
+    within = [result["preprocess_ms"] + result["inference_ms"] for result in results]
+    added = [whole - part for whole, part in zip(ours, within, strict=True)]
+    slowest = f"95 %: ours {quantile(ours, 0.95):.1f} ms, bare {quantile(bare, 0.95):.1f} ms"
+    handed = f"95 %: {quantile(added, 0.95):.1f} ms; frames handed to the engine and results back"
+    return [
+        Row(name, "latency", "ms", median(ours), median(bare), note=slowest),
+        Row(name, "of it outside the engine", "ms", median(added), note=handed),
+    ]
+
+
+def _memory(name: str, memory: Memory, bare_bytes: int) -> list[Row]:
+    both = (memory.worker + memory.engine) / MB
+    parts = f"worker {memory.worker / MB:.0f} MB, engine {memory.engine / MB:.0f} MB (PSS)"
+    return [
+        Row(name, "memory", "MB", both, bare_bytes / MB, note=parts),
+        Row(name, "more while a candidate is ready", "MB", memory.candidate / MB),
+    ]
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
