@@ -65,14 +65,7 @@ def worker(config: ConfigOption = None) -> None:
 
     settings = _settings(config)
     device = settings.device
-    asyncio.run(
-        run_worker(
-            settings.worker,
-            device.state_dir,
-            model_package=device.model_package,
-            labels_package=device.labels_package,
-        )
-    )
+    asyncio.run(run_worker(settings.worker, device.state_dir, names=device.names))
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:

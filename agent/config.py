@@ -6,13 +6,11 @@ their well-known names; files and systemd credentials keep the key out of both.
 
 from __future__ import annotations
 
-import difflib
 import os
 import random
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,16 +18,20 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
+from agent.faults import explain
+from agent.store.names import PackageNames
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
 from states.gates import Gates, TimeWindow
 from states.policy import Policy
 
 DEFAULT_PATH = Path("/etc/edgeferry/agent.toml")
+PACKAGES = 4
 
 
 class Section(BaseModel):
@@ -44,11 +46,37 @@ class DeviceSettings(Section):
     state_dir: Path = Field(DEFAULT_STATE_DIR, description="Journal, blobs and releases.")
     model_package: str = Field("ai-model", description="Package holding the .tflite file.")
     labels_package: str = Field("labels", description="Package holding one label per line.")
+    model_settings_package: str = Field(
+        "model-settings",
+        description="Optional package holding model.json: how pictures are prepared for the "
+        "model; wins over [worker] (docs/model-settings.md).",
+    )
+    golden_set_package: str = Field(
+        "golden-set",
+        description="Optional package holding labelled pictures in a ZIP, on which a model is "
+        "tried before it serves (docs/golden-set.md).",
+    )
     keep_releases: int = Field(2, ge=0, description="Releases kept beside active and previous.")
     reserve_bytes: int = Field(
         8 << 20, ge=0, description="Space left free, so that a full disk can still be reported."
     )
     largest_release: int = Field(1 << 30, gt=0, description="Bytes a release may have at most.")
+
+    @property
+    def names(self) -> PackageNames:
+        """Which package of a deployment is which."""
+        return PackageNames(
+            self.model_package,
+            self.labels_package,
+            self.model_settings_package,
+            self.golden_set_package,
+        )
+
+    @model_validator(mode="after")
+    def _one_package_each(self) -> Self:
+        if len(self.names.handled) < PACKAGES:
+            raise ValueError("two of the four packages have the same name; give each its own")
+        return self
 
 
 def _windows(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -163,7 +191,7 @@ def load_settings(path: Path | None) -> Settings:
         return Settings(**_with_golioth_names(table))
     except ValidationError as faults:
         origin = path or DEFAULT_PATH
-        raise ConfigurationError("\n".join(_explain(origin, faults))) from None
+        raise ConfigurationError("\n".join(explain(str(origin), Settings, faults))) from None
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -184,23 +212,3 @@ def _with_golioth_names(table: dict[str, Any]) -> dict[str, Any]:
     if not given or not isinstance(golioth, dict):
         return table
     return {**table, "golioth": {**golioth, **given}}
-
-
-def _explain(origin: Path, faults: ValidationError) -> Iterator[str]:
-    for fault in faults.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            yield f"{origin}: unknown key {where}{_nearest(fault['loc'])}"
-        else:
-            yield f"{origin}: {where}: {fault['msg']}"
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    model: type[BaseModel] = Settings
-    for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        model = annotation
-    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -57,8 +57,7 @@ def open_store(settings: Settings) -> ReleaseStore:
     device = settings.device
     return ReleaseStore(
         device.state_dir,
-        model_package=device.model_package,
-        labels_package=device.labels_package,
+        names=device.names,
         reserve_bytes=device.reserve_bytes,
         keep_releases=device.keep_releases,
     )
@@ -79,7 +78,7 @@ class Agent:
 
     def __init__(self, settings: Settings, resources: ExitStack) -> None:
         self._settings = settings
-        self._handled = frozenset({settings.device.model_package, settings.device.labels_package})
+        self._handled = settings.device.names.handled
         self._store = open_store(settings)
         self._store.prepare()
         journal_path = settings.device.state_dir / "state.db"
@@ -126,8 +125,7 @@ class Agent:
             store,
             TrialLimits(wall_seconds=settings.update.trial_seconds),
             settings.worker,
-            model_package=device.model_package,
-            labels_package=device.labels_package,
+            device.names,
         )
         gate = FileGate(device.state_dir, settings.gates())
         fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)

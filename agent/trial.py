@@ -1,9 +1,9 @@
 """Tries a model with its labels in a confined child process, before anything serves it.
 
 A malformed model can crash its process, loop for ever or ask for all memory, so none is opened
-anywhere else. The child gives up its rights itself (:mod:`agent.trial_process`): limits on memory,
-processor time and open files, no writing of files, no new privileges, low priority, and no network
-where the system lets an ordinary process give that up (user namespaces; under root always).
+anywhere else. The child gives up its rights itself (:mod:`agent.trial_process`): low priority,
+limits on memory, processor time and open files, no network, and, once it has read what it is to
+try, no file and hardly any system call (:mod:`agent.worker.confinement`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,17 @@ class TrialLimits:
     max_model_bytes: int = 256 << 20
     max_side: int = 2048
     """Largest height and width of the model's input."""
-    timed_runs: int = 5
+    timed_runs: int = 10
+    """At most; a slow model is timed less often."""
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What the trial found. ``latency_ms`` is the median of a picture's way through the model."""
+    """What the trial found.
+
+    ``latency_ms`` is the least time of a picture's way through the model, ``latency_budget_ms``
+    what the release itself allows for it (0: anything), ``sandbox`` what the process had given up.
+    """
 
     runtime: str
     input_shape: tuple[int, ...]
@@ -52,9 +57,18 @@ class TrialReport:
     output_type: str
     labels: int
     latency_ms: float
+    latency_budget_ms: float
     peak_memory_bytes: int
-    network: bool
-    """Whether the process could still have reached the network."""
+    sandbox: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """The files of a release; ``settings`` is its ``model.json``."""
+
+    model: Path
+    labels: Path
+    settings: Path | None = None
 
 
 @dataclass
@@ -67,8 +81,7 @@ class _Ending:
 
 
 async def try_model(
-    model: Path,
-    labels: Path,
+    files: TrialFiles,
     limits: TrialLimits,
     *,
     runtime: RuntimeName = "auto",
@@ -77,14 +90,16 @@ async def try_model(
 ) -> TrialReport:
     """Load the model, check its tensors against the labels, and classify pictures with it.
 
-    Raises Rejected when the content is at fault: LABELS_INVALID, LABEL_COUNT_MISMATCH,
-    MODEL_INVALID, MODEL_UNSUPPORTED, TOO_LARGE, MODEL_CRASHED (with the signal) or MODEL_HUNG; and
-    Postponed when this machine is: unreadable file, no working runtime.
+    Raises Rejected when the content is at fault: MODEL_SETTINGS_INVALID, LABELS_INVALID,
+    LABEL_COUNT_MISMATCH, MODEL_INVALID, MODEL_UNSUPPORTED, TOO_LARGE, MODEL_CRASHED (with the
+    signal) or MODEL_HUNG; and Postponed when this machine is: unreadable file, no working
+    runtime.
     """
     job = TrialJob(
         parent=os.getpid(),
-        model=str(model),
-        labels=str(labels),
+        model=str(files.model),
+        labels=str(files.labels),
+        settings=str(files.settings) if files.settings else None,
         runtime=runtime,
         num_threads=num_threads,
         cpu_seconds=limits.cpu_seconds,

@@ -7,24 +7,25 @@ next, then ``{"report": …}``, ``{"rejected": …}`` or ``{"trouble": …}``.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
-import statistics
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from agent.worker import child
+from agent.worker.confinement import Confinement
 
 if TYPE_CHECKING:
     from agent.worker.classifier import Classifier
+    from agent.worker.material import Material
 
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
 OPEN_FILES = 64
+TIMED_SECONDS = 2.0
+FEWEST_TIMED_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class TrialJob:
     parent: int
     model: str
     labels: str
+    settings: str | None
+    """The release's ``model.json``."""
     runtime: str
     num_threads: int
     cpu_seconds: int
@@ -41,7 +44,7 @@ class TrialJob:
     max_model_bytes: int
     max_side: int
     timed_runs: int
-    preprocessing: dict[str, str]
+    preprocessing: dict[str, Any]
 
     def to_json(self) -> bytes:
         """For standard input."""
@@ -52,9 +55,9 @@ def main() -> None:
     """Give up every right that is not needed, then open the model."""
     job = TrialJob(**json.load(sys.stdin))
     answers = _private_stdout()
-    network = _confine(job)
+    confinement = _confine(job)
     try:
-        answer = _try(job, network, answers)
+        answer = _try(job, confinement, answers)
     except MemoryError:
         limit = job.memory_bytes >> 20
         detail = f"it needs more than the {limit} MiB of memory a trial may use"
@@ -71,37 +74,24 @@ def _private_stdout() -> IO[str]:
     return answers
 
 
-def _confine(job: TrialJob) -> bool:
-    """Returns whether the network is still there: taking it away may need rights we don't have."""
+def _confine(job: TrialJob) -> Confinement:
     child.die_with_parent(job.parent)
-    child.forbid_new_privileges()
-    child.leave_no_core()
     os.nice(child.LOW_PRIORITY)
+    confinement = Confinement()
     # Before any library starts a thread: a process with threads can't get a user namespace.
-    network = not take_network_away()
-    # At the first limit comes SIGXCPU, which tells it from a kill by the kernel for want of memory.
-    resource.setrlimit(resource.RLIMIT_CPU, (job.cpu_seconds, job.cpu_seconds + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    return network
+    confinement.leave_network()
+    confinement.limit(
+        memory_bytes=job.memory_bytes, cpu_seconds=job.cpu_seconds, open_files=OPEN_FILES
+    )
+    return confinement
 
 
-def take_network_away() -> bool:
-    """Returns whether that worked; not every system lets every user do it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET):
-        if libc.unshare(flags) == 0:
-            return True
-    return False
-
-
-def _try(job: TrialJob, network: bool, answers: IO[str]) -> dict[str, Any]:
+def _try(job: TrialJob, confinement: Confinement, answers: IO[str]) -> dict[str, Any]:
     from agent.worker.errors import RuntimeUnavailable
     from states.ports import Rejected
 
     try:
-        return {"report": {**_report(job, answers), "network": network}}
+        return {"report": _report(job, confinement, answers)}
     except Rejected as error:
         return {"rejected": {"reason": error.reason, "detail": error.detail}}
     except RuntimeUnavailable as error:
@@ -110,19 +100,16 @@ def _try(job: TrialJob, network: bool, answers: IO[str]) -> dict[str, Any]:
         return {"trouble": f"{error.filename}: {error.strerror}"}
 
 
-def _report(job: TrialJob, answers: IO[str]) -> dict[str, Any]:
-    from agent.worker.choices import Preprocessing
-    from agent.worker.classifier import Classifier, ClassifierSettings
-    from agent.worker.labels import read_labels
+def _report(job: TrialJob, confinement: Confinement, answers: IO[str]) -> dict[str, Any]:
+    from agent.worker.classifier import Classifier, probe_pictures
     from agent.worker.runtime import find_runtime
 
     runtime = find_runtime(job.runtime)  # type: ignore[arg-type]  # checked by the settings
-    labels = read_labels(Path(job.labels))
-    model = _read_model(job)
-    preprocessing = Preprocessing(**job.preprocessing)  # type: ignore[arg-type]
-    settings = ClassifierSettings(job.num_threads, preprocessing, job.max_side)
+    material = _material(job)
+    probe_pictures(8, 8)  # what is imported on first use can't be any more when closed off
+    confinement.close_off()
     _write(answers, {"stage": "opening"})
-    classifier = Classifier(runtime, model, labels, settings)
+    classifier = Classifier(runtime, material.model, material.labels, material.settings)
     classifier.warm_up()
     return {
         "runtime": runtime.name,
@@ -130,30 +117,44 @@ def _report(job: TrialJob, answers: IO[str]) -> dict[str, Any]:
         "input_type": classifier.input.data_type,
         "output_shape": classifier.output.shape,
         "output_type": classifier.output.data_type,
-        "labels": len(labels),
+        "labels": len(material.labels),
         "latency_ms": _latency_ms(classifier, job.timed_runs),
+        "latency_budget_ms": material.latency_budget_ms,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "sandbox": confinement.in_force,
     }
 
 
-def _read_model(job: TrialJob) -> bytes:
-    from states.ports import Rejected
-    from states.reasons import Rejection
+def _material(job: TrialJob) -> Material:
+    import cv2
 
-    with Path(job.model).open("rb") as file:
-        model = file.read(job.max_model_bytes + 1)
-    if len(model) > job.max_model_bytes:
-        raise Rejected(Rejection.TOO_LARGE, f"the model has more than {job.max_model_bytes} bytes")
-    return model
+    from agent.worker.choices import Preprocessing
+    from agent.worker.classifier import ClassifierSettings
+    from agent.worker.material import read_material
+
+    cv2.setNumThreads(1)  # its threads could be outside of what is closed off
+    preprocessing = Preprocessing.from_json(job.preprocessing)
+    return read_material(
+        Path(job.model),
+        Path(job.labels),
+        Path(job.settings) if job.settings else None,
+        ClassifierSettings(job.num_threads, preprocessing, job.max_side),
+        job.max_model_bytes,
+    )
 
 
 def _latency_ms(classifier: Classifier, runs: int) -> float:
+    """The least of several runs: whatever else the machine does only ever adds to it."""
     from agent.worker.classifier import probe_pictures
 
     height, width = classifier.input.shape[1:3]
     noise = probe_pictures(height, width)[2]
-    predictions = [classifier.classify(noise) for _ in range(runs)]
-    return round(statistics.median(p.preprocess_ms + p.inference_ms for p in predictions), 3)
+    end = time.monotonic() + TIMED_SECONDS
+    times: list[float] = []
+    while len(times) < runs and (len(times) < FEWEST_TIMED_RUNS or time.monotonic() < end):
+        prediction = classifier.classify(noise)
+        times.append(prediction.preprocess_ms + prediction.inference_ms)
+    return round(min(times), 3)
 
 
 def _write(answers: IO[str], message: dict[str, Any]) -> None:

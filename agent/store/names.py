@@ -19,6 +19,8 @@ from states.reasons import Rejection
 
 RELEASE_FILE = "release.json"
 VERSION_FILE = "version.txt"
+MODEL_SETTINGS_FILE = "model.json"
+GOLDEN_SET_FILE = "golden-set.zip"
 
 _LONGEST = 120
 _EMPTY = "%"
@@ -40,12 +42,20 @@ def safe_name(text: str) -> str:
 class PackageNames:
     """Which file of a release holds which package.
 
-    The model is ``<package>.tflite``, the labels are ``<package>.txt``, any other package bears
-    its own name.
+    The model is ``<package>.tflite``, the labels are ``<package>.txt``; what the model says of
+    itself is ``model.json``, its golden set ``golden-set.zip``. Any other package bears its own
+    name.
     """
 
-    model_package: str
-    labels_package: str
+    model_package: str = "ai-model"
+    labels_package: str = "labels"
+    model_settings_package: str = "model-settings"
+    golden_set_package: str = "golden-set"
+
+    @property
+    def handled(self) -> frozenset[str]:
+        """Every package that may be part of a release."""
+        return frozenset(self._known())
 
     @property
     def model_file(self) -> str:
@@ -61,15 +71,22 @@ class PackageNames:
 
     def file_name(self, package: str) -> str:
         """The file of a package within a release."""
-        if package == self.model_package:
-            return self.model_file
-        if package == self.labels_package:
-            return self.labels_file
+        known = self._known()
+        if package in known:
+            return known[package]
         name = safe_name(package)
-        if name in {RELEASE_FILE, VERSION_FILE, self.model_file, self.labels_file}:
+        if name in {RELEASE_FILE, VERSION_FILE, *known.values()}:
             stem, _, suffix = name.rpartition(".")
             return f"{stem}%2E{suffix}"
         return name
+
+    def _known(self) -> dict[str, str]:
+        return {
+            self.golden_set_package: GOLDEN_SET_FILE,
+            self.model_settings_package: MODEL_SETTINGS_FILE,
+            self.labels_package: self.labels_file,
+            self.model_package: self.model_file,
+        }
 
     def blobs(self, release: Release) -> dict[str, str]:
         """File name to SHA-256 for all packages.

@@ -43,15 +43,14 @@ class ReleaseStore:
         self,
         state_dir: Path,
         *,
-        model_package: str,
-        labels_package: str,
+        names: PackageNames,
         reserve_bytes: int,
         keep_releases: int,
         files: Files | None = None,
     ) -> None:
         self.state_dir = state_dir
         self.files = files or Files()
-        self._names = PackageNames(model_package, labels_package)
+        self._names = names
         self._blobs = Blobs(state_dir, self.files)
         self._releases = Releases(state_dir, self._blobs, self._names, self.files)
         self._view = ModelsView(state_dir, self._names, self.files)

@@ -5,18 +5,16 @@ Only ever used in a child process: a malformed model can crash its process.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
 
 import numpy as np
 
-from agent.worker.choices import Preprocessing
-from agent.worker.runtime import Interpreter, Runtime
+from agent.worker.choices import DeclaredTensor, Preprocessing
+from agent.worker.runtime import Runtime
+from agent.worker.tensor_checks import check_declared, input_spec, output_spec
 from agent.worker.tensors import (
-    DataType,
     Picture,
     Preprocessor,
     Scores,
@@ -37,6 +35,8 @@ class ClassifierSettings:
     num_threads: int = 1
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     max_side: int = MAX_SIDE
+    input: DeclaredTensor = field(default_factory=DeclaredTensor)
+    output: DeclaredTensor = field(default_factory=DeclaredTensor)
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ class Classifier:
         self.labels = tuple(labels)
         self._interpreter = runtime.open(model, settings.num_threads)
         # Declared sizes are checked before anything is allocated.
-        self.input = _input_spec(self._interpreter, settings.max_side)
-        self.output = _output_spec(self._interpreter)
+        self.input = input_spec(self._interpreter, settings.max_side)
+        self.output = output_spec(self._interpreter)
+        check_declared(self.input, settings.input, "input")
+        check_declared(self.output, settings.output, "output")
         _check_label_count(self.output, self.labels)
         self._preprocessor = Preprocessor(self.input, settings.preprocessing)
         self._allocate()
@@ -110,55 +112,6 @@ def probe_pictures(height: int, width: int) -> list[Picture]:
     return [np.zeros_like(noise), np.full_like(noise, 255), noise, shaded]
 
 
-def _input_spec(interpreter: Interpreter, max_side: int) -> TensorSpec:
-    spec = _tensor_spec(interpreter.get_input_details(), "input")
-    shape = spec.shape
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-        raise _unsupported(
-            f"its input is {list(shape)}, but one colour picture is [1, height, width, 3]"
-        )
-    if not all(1 <= side <= max_side for side in shape[1:3]):
-        raise _unsupported(f"its input is {list(shape)}; height and width may be 1 to {max_side}")
-    return spec
-
-
-def _output_spec(interpreter: Interpreter) -> TensorSpec:
-    spec = _tensor_spec(interpreter.get_output_details(), "output")
-    if not spec.shape or spec.shape[-1] < 1 or math.prod(spec.shape) != spec.shape[-1]:
-        raise _unsupported(
-            f"its output is {list(spec.shape)}, but one score a class is [1, classes]"
-        )
-    return spec
-
-
-def _tensor_spec(details: Sequence[Mapping[str, Any]], what: str) -> TensorSpec:
-    if len(details) != 1:
-        raise _unsupported(f"it has {len(details)} {what}s; a classifier has one")
-    detail = details[0]
-    data_type = np.dtype(detail["dtype"]).name
-    if data_type not in get_args(DataType):
-        raise _unsupported(f"its {what} is {data_type}; int8, uint8 and float32 are known")
-    shape = tuple(int(side) for side in detail["shape"])
-    scale, zero_point = 0.0, 0
-    if data_type != "float32":
-        scale, zero_point = _quantization(detail["quantization_parameters"], data_type, what)
-    return TensorSpec(int(detail["index"]), shape, cast("DataType", data_type), scale, zero_point)
-
-
-def _quantization(parameters: Mapping[str, Any], data_type: str, what: str) -> tuple[float, int]:
-    scales = np.asarray(parameters["scales"], np.float64).reshape(-1)
-    zero_points = np.asarray(parameters["zero_points"]).reshape(-1)
-    if len(scales) != 1 or len(zero_points) != 1:
-        raise _invalid(f"its {what} is {data_type} with {len(scales)} quantization scales, not one")
-    scale, zero_point = float(scales[0]), int(zero_points[0])
-    if not math.isfinite(scale) or not 1e-9 < scale < 1e6:
-        raise _invalid(f"the quantization scale of its {what} is {scale}")
-    limits = np.iinfo(data_type)
-    if not limits.min <= zero_point <= limits.max:
-        raise _invalid(f"the zero point of its {what} is {zero_point}, outside {data_type}")
-    return scale, zero_point
-
-
 def _check_label_count(output: TensorSpec, labels: tuple[str, ...]) -> None:
     classes = output.shape[-1]
     if classes != len(labels):
@@ -181,7 +134,3 @@ def _one_line(error: Exception) -> str:
 
 def _invalid(detail: str) -> Rejected:
     return Rejected(Rejection.MODEL_INVALID, detail)
-
-
-def _unsupported(detail: str) -> Rejected:
-    return Rejected(Rejection.MODEL_UNSUPPORTED, detail)

@@ -42,11 +42,12 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class ReleaseFiles:
-    """Where a release's model and labels are."""
+    """Where a release's model and labels are, and its ``model.json`` if it has one."""
 
     release: str
     model: Path
     labels: Path
+    settings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Engine:
             frames=store.read_only,
             model=str(files.model),
             labels=str(files.labels),
+            settings=str(files.settings) if files.settings else None,
             top_k=settings.top_k,
             runtime=settings.runtime,
             num_threads=settings.num_threads,

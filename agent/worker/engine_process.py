@@ -37,10 +37,12 @@ class EngineJob:
     """Read-only descriptor of the frames' shared memory."""
     model: str
     labels: str
+    settings: str | None
+    """The release's ``model.json``."""
     top_k: int
     runtime: str
     num_threads: int
-    preprocessing: dict[str, str]
+    preprocessing: dict[str, Any]
 
     def to_json(self) -> str:
         """The command line argument."""
@@ -104,21 +106,18 @@ class _Loader(threading.Thread):
 
         from agent.worker.choices import Preprocessing
         from agent.worker.classifier import Classifier, ClassifierSettings
-        from agent.worker.labels import read_labels
+        from agent.worker.material import read_material
         from agent.worker.runtime import find_runtime
 
         job = self._job
         cv2.setNumThreads(
             1
         )  # more would compete with the camera for nothing on such small pictures
-        settings = ClassifierSettings(
-            job.num_threads,
-            Preprocessing(**job.preprocessing),  # type: ignore[arg-type]
-        )
+        settings = ClassifierSettings(job.num_threads, Preprocessing.from_json(job.preprocessing))
         runtime = find_runtime(job.runtime)  # type: ignore[arg-type]  # checked by the settings
-        # From bytes: a file that is changed under a memory-mapped model kills its process.
-        model = Path(job.model).read_bytes()
-        classifier = Classifier(runtime, model, read_labels(Path(job.labels)), settings)
+        own = Path(job.settings) if job.settings else None
+        material = read_material(Path(job.model), Path(job.labels), own, settings)
+        classifier = Classifier(runtime, material.model, material.labels, material.settings)
         classifier.warm_up()
         self.classifier = classifier
         shape = list(classifier.input.shape)

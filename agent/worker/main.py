@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.control import ControlServer
 from agent.notify import StatusLine, keep_watchdog, notify
+from agent.store.names import PackageNames
 from agent.worker.capture import Capture
 from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
@@ -31,8 +32,7 @@ async def run_worker(
     settings: WorkerSettings,
     state_dir: Path,
     *,
-    model_package: str = "ai-model",
-    labels_package: str = "labels",
+    names: PackageNames | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serve ``<state dir>/current`` and what the control socket asks for.
@@ -40,7 +40,7 @@ async def run_worker(
     Ends with SIGTERM, SIGINT or ``stop``. A release that can't be served is reported, and another
     one waited for. Raises WorkerError when the control socket can't be made.
     """
-    layout = ReleaseLayout(state_dir, model_package, labels_package)
+    layout = ReleaseLayout(state_dir, names or PackageNames())
     control = _listening(settings, state_dir)
     store = FrameStore()
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 
 from agent.control import Method, Parameters
+from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
 from agent.worker.capture import Capture
 from agent.worker.engine import ReleaseFiles
 from agent.worker.errors import ControlError
@@ -30,13 +31,17 @@ class ReleaseLayout:
     """Where releases are and what their files are called."""
 
     state_dir: Path
-    model_package: str
-    labels_package: str
+    names: PackageNames
 
     def files(self, release: str, folder: Path) -> ReleaseFiles:
-        """Model and labels of a release in its folder."""
-        model = folder / f"{self.model_package}.tflite"
-        return ReleaseFiles(release, model, folder / f"{self.labels_package}.txt")
+        """Model and labels of a release in its folder, and its model.json if it has one."""
+        settings = folder / MODEL_SETTINGS_FILE
+        return ReleaseFiles(
+            release,
+            folder / self.names.model_file,
+            folder / self.names.labels_file,
+            settings if settings.is_file() else None,
+        )
 
     def linked(self, name: str) -> ReleaseFiles | None:
         """The release that ``<state dir>/<name>`` points at, or None when there is no such link."""

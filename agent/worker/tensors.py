@@ -2,23 +2,23 @@
 
 A frame is what OpenCV gives: uint8 ``[height, width, 3]`` in the order blue, green, red.
 
-Every input is made by a table of 256 entries, one for each value a colour channel can have: the
-value is normalized (0..1 unless configured otherwise) and quantized with the tensor's own scale and
-zero point. For Edge Impulse's int8 models (scale 1/255, zero point -128) that is ``pixel - 128``.
+Every input is made by a table of 256 entries, one for each value a colour channel can have (three
+tables where channels are normalized differently): the value is normalized (0..1 unless configured
+otherwise) and quantized with the tensor's own scale and zero point. For Edge Impulse's int8 models
+(scale 1/255, zero point -128) that is ``pixel - 128``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.worker.choices import PixelRange, Preprocessing, ResizeMode
+from agent.worker.choices import DataType, Normalization, PixelRange, Preprocessing, ResizeMode
 
-DataType: TypeAlias = Literal["int8", "uint8", "float32"]
 Picture: TypeAlias = NDArray[np.uint8]
 Scores: TypeAlias = NDArray[np.float32]
 
@@ -47,7 +47,10 @@ class Preprocessor:
         self._height, self._width = spec.shape[1], spec.shape[2]
         self._resize = preprocessing.resize
         self._swap_colours = preprocessing.colour_order == "rgb"
-        self._table = pixel_table(spec, preprocessing.pixel_range)
+        if preprocessing.normalization is not None:
+            self._table = channel_table(spec, preprocessing.normalization)
+        else:
+            self._table = pixel_table(spec, preprocessing.pixel_range)
         self._shift = _byte_shift(self._table)
 
     def __call__(self, frame: Picture) -> NDArray[Any]:
@@ -66,7 +69,17 @@ class Preprocessor:
 def pixel_table(spec: TensorSpec, pixel_range: PixelRange) -> NDArray[Any]:
     """The tensor's value for each of the 256 values of a colour channel, in the tensor's dtype."""
     factor, offset = _RANGES[pixel_range]
-    values = np.arange(256, dtype=np.float64) * factor + offset
+    return _quantized(spec, np.arange(256, dtype=np.float64) * factor + offset)
+
+
+def channel_table(spec: TensorSpec, normalization: Normalization) -> NDArray[Any]:
+    """The same for a normalization, which differs by channel: ``[1, 256, 3]``."""
+    pixels = np.arange(256, dtype=np.float64).reshape(1, 256, 1) / 255
+    mean, std = np.asarray(normalization.mean), np.asarray(normalization.std)
+    return _quantized(spec, (pixels - mean) / std)
+
+
+def _quantized(spec: TensorSpec, values: NDArray[np.float64]) -> NDArray[Any]:
     if spec.data_type == "float32":
         return values.astype(np.float32)
     limits = np.iinfo(spec.data_type)
@@ -76,7 +89,7 @@ def pixel_table(spec: TensorSpec, pixel_range: PixelRange) -> NDArray[Any]:
 
 def _byte_shift(table: NDArray[Any]) -> np.uint8 | None:
     """What to XOR a pixel with instead of using the table, if that gives the same for all 256."""
-    if table.dtype.itemsize != 1:
+    if table.dtype.itemsize != 1 or table.ndim != 1:
         return None
     as_bytes, pixels = table.view(np.uint8), np.arange(256, dtype=np.uint8)
     shift = np.uint8(as_bytes[0])

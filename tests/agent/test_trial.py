@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 
-from agent.trial import TrialLimits, TrialReport, try_model
+from agent.trial import TrialFiles, TrialLimits, TrialReport, try_model
 from agent.worker.choices import RuntimeName
-from agent.worker.errors import RuntimeUnavailable
-from agent.worker.runtime import find_runtime
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection
+from tests.support.runtimes import RUNTIMES, works
 from tests.support.tiny_models import DataType, TinyModel
 
-Files = tuple[Path, Path]
-Put = Callable[..., Files]
+Put = Callable[..., TrialFiles]
 
 LIMITS = TrialLimits(wall_seconds=60, timed_runs=2)
 MUTATIONS = 20
-
-
-def _works(name: RuntimeName) -> bool:
-    try:
-        find_runtime(name)
-    except RuntimeUnavailable:
-        return False
-    return True
-
-
-RUNTIMES = [
-    pytest.param(
-        name, marks=pytest.mark.skipif(not _works(name), reason=f"{name} does not work here")
-    )
-    for name in get_args(RuntimeName)
-    if name != "auto"
-]
 
 
 @pytest.fixture
@@ -50,20 +30,25 @@ def put(tmp_path: Path) -> Put:
     """Writes a model and labels, each time under another name."""
     count = iter(range(10_000))
 
-    def write(model: bytes | TinyModel, labels: bytes = b"red\ngreen\n") -> Files:
+    def write(
+        model: bytes | TinyModel, labels: bytes = b"red\ngreen\n", settings: Any = None
+    ) -> TrialFiles:
         folder = tmp_path / str(next(count))
         folder.mkdir()
         content = model.build() if isinstance(model, TinyModel) else model
         (folder / "m.tflite").write_bytes(content)
         (folder / "l.txt").write_bytes(labels)
-        return folder / "m.tflite", folder / "l.txt"
+        if settings is None:
+            return TrialFiles(folder / "m.tflite", folder / "l.txt")
+        (folder / "model.json").write_text(json.dumps({"format": 1, **settings}))
+        return TrialFiles(folder / "m.tflite", folder / "l.txt", folder / "model.json")
 
     return write
 
 
-async def _reason(files: Files, runtime: RuntimeName = "auto") -> Rejection:
+async def _reason(files: TrialFiles, runtime: RuntimeName = "auto") -> Rejection:
     with pytest.raises(Rejected) as caught:
-        await try_model(*files, LIMITS, runtime=runtime)
+        await try_model(files, LIMITS, runtime=runtime)
     assert caught.value.detail
     return caught.value.reason
 
@@ -73,7 +58,7 @@ async def _reason(files: Files, runtime: RuntimeName = "auto") -> Rejection:
 async def test_a_good_pair_is_described(
     put: Put, runtime: RuntimeName, data_type: DataType
 ) -> None:
-    report = await try_model(*put(TinyModel(data_type=data_type)), LIMITS, runtime=runtime)
+    report = await try_model(put(TinyModel(data_type=data_type)), LIMITS, runtime=runtime)
     assert report.runtime == runtime
     assert (report.input_shape, report.input_type) == ((1, 16, 16, 3), data_type)
     assert (report.output_shape, report.output_type) == ((1, 2), data_type)
@@ -88,6 +73,43 @@ async def test_a_pair_whose_labels_do_not_match_is_refused(put: Put) -> None:
 
 async def test_labels_that_are_none_are_refused(put: Put) -> None:
     assert await _reason(put(TinyModel(), b"red\n\xff\n")) is Rejection.LABELS_INVALID
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"input": {"shape": [1, 96, 96, 3]}}, "input.shape [1, 96, 96, 3], the model has [1, 16"),
+        ({"input": {"type": "uint8"}}, "input.type uint8, the model has int8"),
+        ({"input": {"scale": 0.5}}, "input.scale 0.5"),
+        ({"input": {"zero_point": 0}}, "input.zero_point 0, the model has -128"),
+        ({"output": {"shape": [1, 3]}}, "output.shape [1, 3]"),
+        ({"colour": "rgb"}, "unknown key colour; did you mean colour_order?"),
+    ],
+)
+async def test_a_model_that_is_not_what_its_release_declares_is_refused(
+    put: Put, settings: Any, said: str
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        await try_model(put(TinyModel(), settings=settings), LIMITS)
+    assert caught.value.reason is Rejection.MODEL_SETTINGS_INVALID
+    assert said in caught.value.detail
+
+
+async def test_what_a_release_declares_truly_is_used(put: Put) -> None:
+    declared = {
+        "input": {"shape": [1, 16, 16, 3], "type": "int8", "scale": 0.003922, "zero_point": -128},
+        "output": {"shape": [1, 2]},
+        "allow_duplicate_labels": True,
+        "latency_budget_ms": 500,
+    }
+    report = await try_model(put(TinyModel(), b"crane\ncrane\n", declared), LIMITS)
+    assert (report.labels, report.latency_budget_ms) == (2, 500)
+
+
+async def test_the_report_says_what_the_sandbox_was(put: Put) -> None:
+    report = await try_model(put(TinyModel()), LIMITS)
+    assert set(report.sandbox) == {"network", "filesystem", "system_calls", "limits"}
+    assert "MiB" in report.sandbox["limits"]
 
 
 @pytest.mark.parametrize(
@@ -125,11 +147,11 @@ async def test_a_file_that_is_no_model_is_refused(put: Put, content: bytes) -> N
 
 
 async def test_a_model_that_kills_its_process_is_refused_with_the_signal(put: Put) -> None:
-    if not _works("tflite-runtime"):
+    if not works("tflite-runtime"):
         pytest.skip("only tflite-runtime dies of a truncated model")
     noise = random.Random(1).randbytes(4096)
     with pytest.raises(Rejected) as caught:
-        await try_model(*put(b"\x18\0\0\0TFL3" + noise), LIMITS, runtime="tflite-runtime")
+        await try_model(put(b"\x18\0\0\0TFL3" + noise), LIMITS, runtime="tflite-runtime")
     assert caught.value.reason is Rejection.MODEL_CRASHED
     assert "SIGSEGV" in caught.value.detail
 
@@ -139,7 +161,7 @@ SLOW = TinyModel(side=1024, layers=60, data_type="float32")
 
 async def test_a_model_that_takes_too_much_processor_time_is_refused(put: Put) -> None:
     with pytest.raises(Rejected) as caught:
-        await try_model(*put(SLOW), TrialLimits(cpu_seconds=1))
+        await try_model(put(SLOW), TrialLimits(cpu_seconds=1))
     assert caught.value.reason is Rejection.MODEL_HUNG
     assert "processor" in caught.value.detail
 
@@ -147,37 +169,37 @@ async def test_a_model_that_takes_too_much_processor_time_is_refused(put: Put) -
 async def test_a_model_that_takes_too_long_is_refused(put: Put) -> None:
     endless = TrialLimits(cpu_seconds=60, wall_seconds=4, timed_runs=10_000)
     with pytest.raises(Rejected) as caught:
-        await try_model(*put(SLOW), endless)
+        await try_model(put(SLOW), endless)
     assert caught.value.reason is Rejection.MODEL_HUNG
 
 
 async def test_a_model_that_takes_too_much_memory_is_refused(put: Put) -> None:
     files = put(TinyModel(side=2048, layers=4, data_type="float32"))
     with pytest.raises(Rejected):
-        await try_model(*files, TrialLimits(memory_bytes=400 << 20))
+        await try_model(files, TrialLimits(memory_bytes=400 << 20))
 
 
 async def test_a_model_file_that_is_too_large_is_refused(put: Put) -> None:
     with pytest.raises(Rejected) as caught:
-        await try_model(*put(TinyModel()), TrialLimits(max_model_bytes=100))
+        await try_model(put(TinyModel()), TrialLimits(max_model_bytes=100))
     assert caught.value.reason is Rejection.TOO_LARGE
 
 
 async def test_a_missing_file_is_no_fault_of_the_content(put: Put) -> None:
-    model, labels = put(TinyModel())
-    model.unlink()
+    files = put(TinyModel())
+    files.model.unlink()
     with pytest.raises(Postponed, match=r"m\.tflite"):
-        await try_model(model, labels, LIMITS)
+        await try_model(files, LIMITS)
 
 
 async def test_a_machine_that_can_open_no_model_at_all_is_no_fault_of_the_content(put: Put) -> None:
     with pytest.raises(Postponed):
-        await try_model(*put(TinyModel()), TrialLimits(memory_bytes=64 << 20))
+        await try_model(put(TinyModel()), TrialLimits(memory_bytes=64 << 20))
 
 
 async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put: Put) -> None:
     with pytest.raises(Postponed):
-        await try_model(*put(TinyModel()), TrialLimits(wall_seconds=0.001))
+        await try_model(put(TinyModel()), TrialLimits(wall_seconds=0.001))
 
 
 async def test_the_child_gets_no_credentials_from_the_environment(
@@ -192,31 +214,9 @@ async def test_the_child_gets_no_credentials_from_the_environment(
         return await start(*args, **kwargs)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
-    await try_model(*put(TinyModel()), LIMITS)
+    await try_model(put(TinyModel()), LIMITS)
     assert seen
     assert "GOLIOTH_PSK" not in seen[0]
-
-
-REACH = """
-import socket, sys
-from agent.trial_process import take_network_away
-print(take_network_away(), flush=True)
-socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
-"""
-
-
-async def test_a_process_without_network_reaches_not_even_this_machine() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", REACH, str(port)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, _ = await process.communicate()
-    if output.strip() != b"True":
-        pytest.skip("this system lets nobody give the network up")
-    assert process.returncode != 0
 
 
 def _mutated(model: bytes, number: int) -> bytes:
@@ -245,7 +245,7 @@ async def test_mutated_models_get_a_reason_and_harm_nobody(put: Put, runtime: Ru
     async def outcome(number: int) -> TrialReport | Rejected:
         async with at_once:
             try:
-                return await try_model(*put(_mutated(model, number)), LIMITS, runtime=runtime)
+                return await try_model(put(_mutated(model, number)), LIMITS, runtime=runtime)
             except Rejected as rejected:
                 return rejected
 

@@ -18,6 +18,7 @@ from agent.download.engine import Block, Settle
 from agent.download.partial import Checkpoint, CheckpointPace
 from agent.download.window import Patience
 from agent.store.files import Files
+from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from protocol.errors import LinkLost, ProtocolError, ResponseError
 from states.model import Package
@@ -152,8 +153,7 @@ class Device:
         self.notes = MemoryCheckpoints()
         self.store = ReleaseStore(
             state_dir,
-            model_package="ai-model",
-            labels_package="labels",
+            names=PackageNames(),
             reserve_bytes=reserve,
             keep_releases=1,
             files=files,

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from agent.store.files import Files
+from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 
@@ -18,8 +19,7 @@ def package(name: str, version: str, content: bytes) -> Package:
 def new_store(state_dir: Path, keep_releases: int = 1, files: Files | None = None) -> ReleaseStore:
     store = ReleaseStore(
         state_dir,
-        model_package="ai-model",
-        labels_package="labels",
+        names=PackageNames(),
         reserve_bytes=1 << 20,
         keep_releases=keep_releases,
         files=files,

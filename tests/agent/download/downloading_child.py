@@ -16,6 +16,7 @@ from pathlib import Path
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.schema import open_journal
+from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package
 from tests.support.downloading import AskedInTasks
@@ -53,8 +54,7 @@ def main(state_dir: Path, length: int, in_flight: int) -> None:
     content = artifact(length)
     store = ReleaseStore(
         state_dir,
-        model_package="ai-model",
-        labels_package="labels",
+        names=PackageNames(),
         reserve_bytes=0,
         keep_releases=1,
     )

@@ -17,6 +17,7 @@ from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.engine import Settle
 from agent.download.partial import Checkpoint, CheckpointPace
 from agent.store.files import Files
+from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 from tests.support.disk_model import Disk, Killed, Recorder, Steps, Unsynced
@@ -102,8 +103,7 @@ class Agent:
     def __init__(self, root: Path, files: Files, notes: Notes, source: Source) -> None:
         self.store = ReleaseStore(
             root,
-            model_package="ai-model",
-            labels_package="labels",
+            names=PackageNames(),
             reserve_bytes=0,
             keep_releases=0,
             files=files,

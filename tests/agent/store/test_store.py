@@ -11,6 +11,7 @@ import pytest
 
 from agent.store.blobs import WrongContent
 from agent.store.files import TEMPORARY, Files, OpenFile
+from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Release
 from states.ports import Postponed, Store
@@ -306,8 +307,7 @@ def test_a_release_without_labels_leaves_no_stale_labels_in_the_view(
 def test_the_reserve_is_not_available(state_dir: Path, store: ReleaseStore) -> None:
     greedy = ReleaseStore(
         state_dir,
-        model_package="m",
-        labels_package="l",
+        names=PackageNames("m", "l"),
         reserve_bytes=1 << 62,
         keep_releases=0,
     )

@@ -55,6 +55,12 @@ def test_what_is_wrong_is_told_with_its_line(content: bytes, told: str) -> None:
     assert caught.value.reason is Rejection.LABELS_INVALID
 
 
+def test_labels_may_be_there_twice_where_that_is_meant() -> None:
+    with pytest.raises(Rejected, match="allow_duplicate_labels"):
+        parse_labels(b"crane\ncrane\n")
+    assert parse_labels(b"crane\ncrane\n", allow_duplicates=True) == ("crane", "crane")
+
+
 def test_a_file_is_read_no_further_than_labels_may_be_long(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(b"a\n" * MAX_LABELS_BYTES)
     with pytest.raises(Rejected, match="more than"):

@@ -5,9 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.worker.choices import PixelRange, Preprocessing, ResizeMode
-from agent.worker.tensors import (
+from agent.worker.choices import (
+    ColourOrder,
     DataType,
+    Normalization,
+    PixelRange,
+    Preprocessing,
+    ResizeMode,
+)
+from agent.worker.tensors import (
     Picture,
     Preprocessor,
     TensorSpec,
@@ -95,6 +101,28 @@ def test_the_fast_path_gives_what_the_table_gives(
     frame = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     value = Preprocessor(spec, Preprocessing())(frame)
     assert np.array_equal(value[0], pixel_table(spec, "0..1")[frame[..., ::-1]])
+
+
+@pytest.mark.parametrize("colour_order", ["rgb", "bgr"])
+@pytest.mark.parametrize("data_type", ["float32", "int8", "uint8"])
+def test_each_channel_is_normalized_with_its_own_numbers(
+    data_type: DataType, colour_order: ColourOrder
+) -> None:
+    normalization = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    scale, zero_point = (0.0187, -14 if data_type == "int8" else 114)
+    if data_type == "float32":
+        scale, zero_point = 0.0, 0
+    spec = TensorSpec(0, (1, 6, 5, 3), data_type, scale, zero_point)
+    frame = np.random.default_rng(1).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    how = Preprocessing(colour_order=colour_order, normalization=normalization)
+    value = Preprocessor(spec, how)(frame)
+    ordered = frame[..., ::-1] if colour_order == "rgb" else frame
+    wanted = (ordered / 255 - np.array(normalization.mean)) / np.array(normalization.std)
+    if data_type != "float32":
+        limits = np.iinfo(data_type)
+        wanted = np.clip(np.rint(wanted / scale) + zero_point, limits.min, limits.max)
+    assert value.dtype == np.dtype(data_type)
+    assert np.allclose(value[0], wanted, atol=1e-6)
 
 
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(MODES))
