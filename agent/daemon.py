@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from agent.config import Settings
+from agent.credentials.identity import DeviceIdentity
 from agent.delivery import Delivery
 from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
@@ -84,6 +85,7 @@ class Agent:
         journal_path = settings.device.state_dir / "state.db"
         self._journal = SqliteJournal(journal_path, Announcer(self._active_release))
         resources.callback(self._journal.close)
+        self._identity = DeviceIdentity(settings.golioth, settings.device.state_dir, self._journal)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
@@ -96,7 +98,8 @@ class Agent:
         return DeviceSession(
             host,
             port,
-            golioth.source().read,
+            self._identity.read,
+            now=self._identity.now,
             settings=SessionSettings(
                 requests_per_second=golioth.requests_per_second or None,
                 bytes_per_second=self._settings.download.bytes_per_second or None,
@@ -143,9 +146,11 @@ class Agent:
             return None
 
     def _on_manifest(self, manifest: Manifest) -> None:
+        self._identity.on_answer()
         self._conductor.offer(deployment_of(manifest, self._handled))
 
     def _on_connection(self, connected: bool, error: ProtocolError | None) -> None:
+        self._identity.on_connection(connected, error)
         self._progress.on_connection(connected, error)
         update = self._conductor.update
         if connected and update is not None and update.reason is Transient.LINK_LOST:
@@ -180,6 +185,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._supervision().run())
                 group.create_task(self._await_worker())
+                group.create_task(self._identity.run(self._session))
                 if isinstance(self._worker, WorkerClient):
                     report = WorkerReport(self._worker, self._journal.outbox)
                     group.create_task(report.run())

@@ -16,6 +16,10 @@ def show_status(status: Document) -> None:
     table.add_row("[bold]state", f"{status['state']}  since {moment(status['since']) or '-'}")
     table.add_row("[bold]agent", "running" if status["running"] else "not running")
     table.add_row("[bold]connected", _connection(status))
+    if status["certificate"]:
+        table.add_row("[bold]certificate", _certificate(status["certificate"]))
+    if trouble := clock_trouble(status["clock"]):
+        table.add_row("[bold]clock", trouble)
     for name in ("active", "previous", "target"):
         table.add_row(f"[bold]{name}", versions(status[name]))
     target = status["target"]
@@ -84,6 +88,24 @@ def _connection(status: Document) -> str:
     if status["connected"]:
         return "yes"
     return f"no: {status['link_error']}" if status["link_error"] else "no"
+
+
+def _certificate(certificate: Document) -> str:
+    days = certificate["days_left"]
+    when = moment(certificate["expires"])
+    text = f"expired {when}" if days < 0 else f"{days} days left, until {when}"
+    if certificate["origin"] != "configured":
+        text += f" ({certificate['origin']})"
+    return f"{text}; {certificate['problem']}" if certificate["problem"] else text
+
+
+def clock_trouble(clock: Document) -> str | None:
+    """What is wrong with the clock, for people, or None."""
+    if clock["judged_by"]:
+        return f"behind; certificates are judged by {moment(clock['judged_by'])}"
+    if clock["synchronized"] is False:
+        return "not set by a time server"
+    return None
 
 
 def _progress(target: Document, link: Document) -> str:

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.config import Settings
+from agent.credentials.known_time import KnownTime, from_text
+from agent.credentials.status import certificate_status, clock_status
+from agent.credentials.watch import CERTIFICATE_FACT, TIME_FACT
 from agent.daemon import open_store, worker_of
 from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
@@ -51,6 +54,7 @@ class Inspector:
         machine = self._row("SELECT * FROM machine") or {}
         update = self._row("SELECT * FROM updates WHERE id = ?", machine.get("update_id"))
         running = agent_runs(self._settings)
+        known_time = KnownTime(from_text(self._fact_text(TIME_FACT)))
         link = self._fact("connected", {"up": False, "error": ""})
         return {
             "state": machine.get("state", "idle"),
@@ -58,6 +62,8 @@ class Inspector:
             "running": running,
             "connected": running and link["up"],
             "link_error": link["error"] or None,
+            "certificate": certificate_status(self._fact(CERTIFICATE_FACT, {}), known_time),
+            "clock": clock_status(known_time),
             "active": self._described(self._store.active()),
             "previous": self._described(self._store.previous()),
             "target": self._target(update) if update else None,
@@ -120,8 +126,12 @@ class Inspector:
         return list(self._db.query(query, list(values)))
 
     def _fact(self, name: str, absent: Document) -> Document:
+        text = self._fact_text(name)
+        return absent if text is None else dict(json.loads(text))
+
+    def _fact_text(self, name: str) -> str | None:
         row = self._row("SELECT value FROM facts WHERE name = ?", name)
-        return dict(json.loads(row["value"])) if row else absent
+        return str(row["value"]) if row else None
 
     def _described(self, release_id: str | None) -> Document | None:
         if release_id is None:

@@ -56,6 +56,14 @@ def cloud(
     max_artifact_mib: Annotated[
         int, typer.Option(min=1, max=1024, help="Largest artifact that may be uploaded, in MiB.")
     ] = 64,
+    certificate_days: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Life of the certificates that devices fetch themselves (v1/csr), in days; 0: no"
+            " such service, as in a Golioth project without PKI provider.",
+        ),
+    ] = 90.0,
     response_delay: Annotated[
         float,
         typer.Option(
@@ -86,6 +94,7 @@ def cloud(
         organization=organization,
         rate_limit=rate_limit or None,
         response_delay=response_delay,
+        certificate_days=certificate_days,
         max_artifact_bytes=max_artifact_mib * 1024 * 1024,
     )
     raise typer.Exit(launch(data, settings, as_json=as_json))

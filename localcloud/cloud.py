@@ -10,6 +10,7 @@ from typing import Self
 
 from localcloud.changes import Changes
 from localcloud.errors import DataDirectoryError
+from localcloud.gateway.certificate_requests import OwnAuthority
 from localcloud.gateway.sessions import Sessions
 from localcloud.gateway.site import Gateway
 from localcloud.http_server import HttpServer
@@ -105,6 +106,10 @@ class LocalCloud:
         self.api_key = key.key
         _write_secret(self.api_key_file, key.key)
 
+    def _device_authority(self) -> OwnAuthority | None:
+        days = self.settings.certificate_days
+        return OwnAuthority(self._directory / "pki", self.store, days) if days else None
+
     async def _serve_devices(self, changes: Changes, sessions: Sessions) -> Server:
         certificate = ensure_server_certificate(self._directory / "pki", self.settings.host)
         self.server_ca = certificate.ca
@@ -114,6 +119,7 @@ class LocalCloud:
             sessions,
             rate_limit=self.settings.rate_limit,
             response_delay=self.settings.response_delay,
+            authority=self._device_authority(),
         )
         return await serve(
             gateway,

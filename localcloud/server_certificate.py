@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from localcloud.errors import DataDirectoryError
+from protocol.credentials import KeyPair, load_key_pair
 
 _CA_LIFE = timedelta(days=3650)
 _SERVER_LIFE = timedelta(days=397)
@@ -45,7 +46,7 @@ def ensure_server_certificate(folder: Path, host: str) -> ServerCertificate:
     ca_key_file = folder / "server-ca.key.pem"
     try:
         if not _is_current(files.ca, set()):
-            _make_ca(files.ca, ca_key_file)
+            _make_ca(files.ca, ca_key_file, "Edgeferry local cloud CA")
             files.certificate.unlink(missing_ok=True)
         if not _is_current(files.certificate, _names(host)):
             _make_server(files, ca_key_file, host)
@@ -76,9 +77,20 @@ def _names_in(certificate: x509.Certificate) -> set[str]:
     return {*names.get_values_for_type(x509.DNSName), *map(str, addresses)}
 
 
-def _make_ca(certificate_file: Path, key_file: Path) -> None:
+def load_or_make_ca(folder: Path, stem: str, name: str) -> KeyPair:
+    """The CA in ``<stem>.crt.pem`` and ``<stem>.key.pem``, made there when there is none.
+
+    Raises CredentialError for files that are damaged.
+    """
+    certificate_file, key_file = folder / f"{stem}.crt.pem", folder / f"{stem}.key.pem"
+    if not certificate_file.exists():
+        _make_ca(certificate_file, key_file, name)
+    return load_key_pair(certificate_file, key_file)
+
+
+def _make_ca(certificate_file: Path, key_file: Path, common_name: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Edgeferry local cloud CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
         _builder(name, name, key.public_key(), _CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

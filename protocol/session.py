@@ -212,17 +212,27 @@ class DeviceSession:
         """
         await self._post(f".d/{path}", encode_value(value, ContentFormat.CBOR))
 
+    async def request_certificate(self, signing_request: bytes) -> bytes:
+        """Have a PKCS#10 request (DER) signed by the project's PKI provider; a DER certificate.
+
+        Golioth: ``v1/csr``, in projects that have such a provider; elsewhere a ResponseError.
+        """
+        return await self._post("v1/csr", signing_request, ContentFormat.OCTETS)
+
     async def log(self, line: LogLine) -> None:
         """Send one log line."""
         await self._post(".s/logs", encode_log(line))
 
-    async def _post(self, path: str, payload: bytes) -> None:
+    async def _post(
+        self, path: str, payload: bytes, content_format: ContentFormat = ContentFormat.CBOR
+    ) -> bytes:
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise CodecError(
                 f"{path}: {len(payload)} bytes are more than the {MAX_PAYLOAD_BYTES} of a message;"
                 " split or shorten the value"
             )
-        await self._exchange.request(post(path, payload, ContentFormat.CBOR))
+        answer = await self._exchange.request(post(path, payload, content_format))
+        return bytes(answer.payload)
 
     async def _hold_one_link(self, backoff: Backoff) -> None:
         """Connect and use the link until it is lost, which is raised."""

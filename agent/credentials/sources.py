@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from cryptography.x509 import Certificate
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
@@ -82,8 +83,11 @@ class CertificateSource:
         """Read everything anew. Raises CredentialError naming the file and the next step."""
         check_private(self.key)
         pair = load_key_pair(self.certificate, self.key)
-        roots = None if self.server_ca is None else load_certificates(self.server_ca)
-        return LoadedCertificate(pair, roots)
+        return LoadedCertificate(pair, self.read_server_ca())
+
+    def read_server_ca(self) -> tuple[Certificate, ...] | None:
+        """Read the bundle, None for the system's trust store. Raises CredentialError."""
+        return None if self.server_ca is None else load_certificates(self.server_ca)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiocoap import Code, Message
 from aiocoap.pipe import Pipe
+from cryptography import x509
 
 from localcloud.changes import Changes, Topic
 from localcloud.gateway.answers import ObserveClock, Refusal
@@ -14,6 +16,13 @@ from localcloud.gateway.sessions import Session
 from localcloud.storage.store import Store
 
 WRITE = frozenset({Code.POST, Code.PUT})
+
+
+class DeviceAuthority(Protocol):
+    """Who signs devices' certificates."""
+
+    def sign(self, request: x509.CertificateSigningRequest, project_id: str) -> x509.Certificate:
+        """A certificate for the key of a request whose subject was checked."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Exchange:
     changes: Changes
     clock: ObserveClock
     pipe: Pipe
+    authority: DeviceAuthority | None = None
 
     @property
     def code(self) -> Code:

@@ -14,7 +14,8 @@ from localcloud.changes import Changes
 from localcloud.errors import CloudError, NotFound
 from localcloud.gateway import services
 from localcloud.gateway.answers import ObserveClock, Refusal
-from localcloud.gateway.exchange import Exchange
+from localcloud.gateway.certificate_requests import certificate_request
+from localcloud.gateway.exchange import DeviceAuthority, Exchange
 from localcloud.gateway.rate_limit import RateLimit
 from localcloud.gateway.sessions import Session, Sessions
 from localcloud.storage.store import Store
@@ -36,6 +37,7 @@ _EXACT: dict[tuple[str, ...], Service] = {
     (".rpc", "status"): services.accept_status,
     ("hello",): services.hello,
     ("echo",): services.echo,
+    ("v1", "csr"): certificate_request,
 }
 
 
@@ -63,6 +65,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         *,
         rate_limit: float | None,
         response_delay: float,
+        authority: DeviceAuthority | None,
     ) -> None:
         super().__init__()
         self._store = store
@@ -70,6 +73,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         self._sessions = sessions
         self._rate_limit = RateLimit(rate_limit)
         self._response_delay = response_delay
+        self._authority = authority
         self._uploads = Block1Spool()
         self._clock = ObserveClock()
 
@@ -109,7 +113,16 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
     def _exchange(self, pipe: Pipe, session: Session) -> Exchange:
         request = self._assemble(pipe.request)
         path = tuple(segment for segment in request.opt.uri_path if segment)
-        return Exchange(request, path, session, self._store, self._changes, self._clock, pipe)
+        return Exchange(
+            request,
+            path,
+            session,
+            self._store,
+            self._changes,
+            self._clock,
+            pipe,
+            self._authority,
+        )
 
     def _assemble(self, request: Message) -> Message:
         """The whole request once its last block is here (RFC 7959, 2.5)."""
