@@ -53,9 +53,16 @@ class Authority:
                 names.append(x509.DNSName(host))
         return self._issue(_subject(hosts[0]), starts_in, ends_in, names)
 
-    def device(self, certificate_id: str, project: str = "warehouse") -> Issued:
+    def device(
+        self,
+        certificate_id: str,
+        project: str = "warehouse",
+        *,
+        starts_in: timedelta = -YEAR / 2,
+        ends_in: timedelta = YEAR / 2,
+    ) -> Issued:
         """A device certificate without any extension, as Golioth's scripts write it."""
-        return self._issue(_subject(certificate_id, project), -YEAR / 2, YEAR / 2, [])
+        return self._issue(_subject(certificate_id, project), starts_in, ends_in, [])
 
     def _issue(
         self,
