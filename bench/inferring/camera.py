@@ -20,6 +20,7 @@ class Memory:
     """Proportional set sizes in bytes; ``candidate`` is what a second engine adds."""
 
     worker: int
+    camera: int
     engine: int
     candidate: int
 
@@ -44,9 +45,10 @@ async def _worker(
         status = await worker.classified(frames)
         results = (await worker.client.results(frames))["results"]
         alone, engine = proportional_bytes(worker.pid), proportional_bytes(status["engine"]["pid"])
+        before = _together(worker.pid)
         await worker.client.prepare(other.name)
-        everything = sum(map(proportional_bytes, [worker.pid, *_children(worker.pid)]))
-    return results, Memory(alone, engine, everything - alone - engine)
+        candidate = _together(worker.pid) - before
+    return results, Memory(alone, before - alone - engine, engine, candidate)
 
 
 def _latency(name: str, results: list[dict[str, Any]], bare: list[float]) -> list[Row]:
@@ -62,14 +64,19 @@ def _latency(name: str, results: list[dict[str, Any]], bare: list[float]) -> lis
 
 
 def _memory(name: str, memory: Memory, bare_bytes: int) -> list[Row]:
-    both = (memory.worker + memory.engine) / MB
-    parts = f"worker {memory.worker / MB:.0f} MB, engine {memory.engine / MB:.0f} MB (PSS)"
+    whole = (memory.worker + memory.camera + memory.engine) / MB
+    parts = (
+        f"PSS: worker {memory.worker / MB:.0f} MB, its camera process {memory.camera / MB:.0f} MB, "
+        f"engine {memory.engine / MB:.0f} MB"
+    )
     return [
-        Row(name, "memory", "MB", both, bare_bytes / MB, note=parts),
+        Row(name, "memory", "MB", whole, bare_bytes / MB, note=parts),
         Row(name, "more while a candidate is ready", "MB", memory.candidate / MB),
     ]
 
 
-def _children(pid: int) -> list[int]:
+def _together(pid: int) -> int:
+    """A process and its children."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return sum(map(proportional_bytes, [pid, *children]))
