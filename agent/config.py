@@ -26,6 +26,7 @@ from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
 from agent.store.names import PackageNames
+from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
 from states.gates import Gates, TimeWindow
 from states.policy import Policy
@@ -109,16 +110,13 @@ class DownloadSettings(Section):
     )
 
 
-class UpdateSettings(Section):
+class UpdateSettings(WindowSettings):
     """When a release may take over, how patient an update is, and what proves a release."""
 
     activation_windows: Windows = Field(
         (), description="Times of day at which a release may take over; any time when empty."
     )
 
-    window_frames: int = Field(30, ge=1, description="Pictures the new release must classify.")
-    window_errors: int = Field(0, ge=0, description="Engine failures it may have meanwhile.")
-    window_seconds: float = Field(600.0, gt=0, description="Longest commit window.")
     trial_seconds: float = Field(60.0, gt=0, description="Longest trial load of a model.")
     first_retry_seconds: float = Field(5.0, gt=0, description="First wait; doubles each time.")
     longest_retry_seconds: float = Field(3600.0, gt=0, description="Longest wait.")
@@ -173,8 +171,7 @@ class Settings(BaseSettings):
             largest_release=device.largest_release,
             first_retry=update.first_retry_seconds,
             longest_retry=update.longest_retry_seconds,
-            window_frames=update.window_frames,
-            window_errors=update.window_errors,
+            window=update.window_limits(),
             deadlines=deadlines,
             jitter=random.SystemRandom().uniform,
         )

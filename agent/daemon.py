@@ -70,7 +70,10 @@ def worker_of(settings: Settings, store: ReleaseStore) -> Worker:
     if worker.kind == "signal":
         return SignalWorker(worker.pid_path(state_dir), store.active)
     return WorkerClient(
-        worker.socket_path(state_dir), state_dir / "releases", load_seconds=worker.load_seconds
+        worker.socket_path(state_dir),
+        state_dir / "releases",
+        labels_file=f"{settings.device.labels_package}.txt",
+        load_seconds=worker.load_seconds,
     )
 
 

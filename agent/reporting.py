@@ -26,6 +26,7 @@ _AT_WORK = {
     "accept": OtaState.UPDATING,
 }
 _STAGE = {
+    "idle": OtaState.UPDATING,
     "downloading": OtaState.DOWNLOADING,
     "verifying": OtaState.DOWNLOADED,
     "activating": OtaState.UPDATING,
@@ -42,7 +43,7 @@ _REASON: dict[Rejection | Transient | None, OtaReason] = {
     Transient.DISK_FULL: OtaReason.NOT_ENOUGH_FLASH_MEMORY,
     Transient.STORAGE_ERROR: OtaReason.IO,
 }
-_FAILING = frozenset({"reject", "roll_back", "postpone"})
+_FAILING = frozenset({"reject", "roll_back", "postpone", "demote"})
 _WAITING = frozenset({"postpone", "restored_for_retry"})
 
 ActiveRelease = Callable[[], Release | None]

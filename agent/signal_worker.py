@@ -57,18 +57,21 @@ class SignalWorker:
 
     async def figures(self) -> WorkerFigures:
         """Count a living process as one frame. Raises Postponed when it is gone."""
-        self._signal(0)
+        pid = self._signal(0)
         self._seen_alive += 1
-        return WorkerFigures(self._active(), self._seen_alive, self._seen_alive, 0, 0)
+        seen = self._seen_alive
+        return WorkerFigures(self._active(), seen, seen, 0, 0, instance=str(pid))
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int) -> int:
         try:
-            os.kill(_script_pid(self._pid_file.read_text()), number)
+            pid = _script_pid(self._pid_file.read_text())
+            os.kill(pid, number)
         except (OSError, ValueError) as error:
             raise Postponed(
                 Transient.WORKER_AWAY,
                 f"inference script with its PID in {self._pid_file}: {error}; is it running?",
             ) from error
+        return pid
 
 
 def _script_pid(text: str) -> int:

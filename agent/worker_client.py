@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from states.ports import Comparison, Evidence, Postponed, Rejected, Showing, WorkerFigures
+from agent.worker_figures import FigureReader
+from states.ports import Evidence, Postponed, Rejected, WorkerFigures
 from states.reasons import Rejection, Transient
 
 ANSWER_LIMIT = 8 << 20
@@ -25,14 +26,22 @@ class WorkerProtocolError(Exception):
 class WorkerClient:
     """Implements :class:`states.ports.Worker` for Edgeferry's own worker process.
 
-    ``releases`` is the folder of release folders; times are in seconds.
+    ``releases`` is the folder of release folders, ``labels_file`` the name of the labels in each;
+    times are in seconds.
     """
 
     def __init__(
-        self, socket: Path, releases: Path, *, load_seconds: float, answer_seconds: float = 10.0
+        self,
+        socket: Path,
+        releases: Path,
+        *,
+        labels_file: str = "labels.txt",
+        load_seconds: float,
+        answer_seconds: float = 10.0,
     ) -> None:
         self._socket = socket
         self._releases = releases
+        self._figures = FigureReader(releases, labels_file)
         self._load_seconds = load_seconds + answer_seconds
         self._answer_seconds = answer_seconds
 
@@ -58,18 +67,7 @@ class WorkerClient:
 
     async def figures(self) -> WorkerFigures:
         """Counters of the serving release. Raises Postponed when the worker is away."""
-        status = await self.status()
-        serving = status.get("release")
-        counters = status.get("releases", {}).get(serving, {})
-        return WorkerFigures(
-            serving=serving,
-            captured=counters.get("captured", 0),
-            classified=counters.get("classified", 0),
-            dropped=counters.get("dropped", 0),
-            errors=counters.get("errors", 0),
-            comparison=_comparison(status.get("comparison")),
-            fell_back_from=(status.get("fell_back") or {}).get("from"),
-        )
+        return self._figures.read(await self.status())
 
     async def status(self) -> dict[str, Any]:
         """The worker's own account of itself. Raises Postponed when it is away."""
@@ -106,33 +104,6 @@ class WorkerClient:
         if not answer:
             raise ConnectionResetError("closed the connection")
         return answer
-
-
-def _comparison(told: dict[str, Any] | None) -> Comparison | None:
-    if told is None:
-        return None
-    return Comparison(
-        release=told["release"],
-        previous=told["previous"],
-        compared=told["compared"],
-        agreed=told["agreed"],
-        same_frames=told["same_frames"],
-        candidate=_showing(told["candidate"]),
-        previous_side=_showing(told["previous_side"]),
-    )
-
-
-def _showing(side: dict[str, Any]) -> Showing:
-    return Showing(
-        captured=side["captured"],
-        classified=side["classified"],
-        dropped=side["dropped"],
-        errors=side["errors"],
-        inference_p50_ms=side["inference_ms"]["p50"],
-        inference_p95_ms=side["inference_ms"]["p95"],
-        mean_confidence=side["confidence"]["mean"],
-        classes=side["classes"],
-    )
 
 
 def _result(method: str, answer: bytes) -> dict[str, Any]:

@@ -11,22 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from states.decisions import Consideration, consider, give_way, supersedes
 from states.gates import Step
-from states.machine import STATES, SUPERSEDABLE, UpdateMachine
+from states.machine import SUPERSEDABLE, UpdateMachine
 from states.model import Deployment
+from states.orders import Departure, Orders, to_try_again
 from states.policy import Policy
 from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
+from states.recovery import recover
 from states.update import Move, Outcome, Transition, Update, after
+from states.watch import IdleWatch
 from states.work import Progress, Work
 
 logger = logging.getLogger(__name__)
 
 Racer = Coroutine[Any, Any, Move]
+T = TypeVar("T")
 
 _SHORT_STATES = frozenset({"verifying", "activating", "confirming", "rolling-back", "reporting"})
 
@@ -48,13 +51,16 @@ class Conductor:
         self._work = Work(ports, policy, progress)
         self._news = asyncio.Event()
         self._offered: Deployment | None = None
-        self._elapsed = 0.0
         self.steps = 0
         """How often :meth:`step` was begun: who does not move on has not hung if this grows."""
+        self._connected_once = False
+        self._orders = Orders(ports.store, ports.journal)
+        self._watch = IdleWatch(ports, policy)
         self._next: Update | None = None
         self._ended: Update | None = None
-        self._update, state = self._recover()
-        self._machine = UpdateMachine(state, self._commit)
+        recovered = recover(ports.journal, policy)
+        self._update, self._elapsed = recovered.update, recovered.elapsed
+        self._machine = UpdateMachine(recovered.state, self._commit)
 
     @property
     def state(self) -> str:
@@ -74,11 +80,39 @@ class Conductor:
     def offer(self, deployment: Deployment | None) -> None:
         """Hand over the newest manifest; None when nothing is deployed to this device."""
         self._offered = deployment
+        self._connected_once = True
         self._news.set()
 
     def wake(self) -> None:
         """What an update waits for may have healed: end the wait of AwaitingRetry now."""
         self._work.wake.set()
+
+    async def roll_back(self, to: str | None = None) -> str | None:
+        """Go back to release ``to``, or to the best there is; answers once that is done.
+
+        What is left is remembered as rejected, so that the deployment does not bring it back; an
+        update that has not switched anything is broken off and considered again afterwards.
+        Raises OrderRefused, and Postponed without a journal.
+        """
+        return await self._orders.roll_back(self.state, self._update, to).done
+
+    def retry(self, release_id: str | None = None) -> str:
+        """End a wait, or forget a rejection and consider the manifest again; says which.
+
+        Raises OrderRefused, and Postponed without a journal.
+        """
+        update, state = self._update, self.state
+        if update and state == "awaiting-retry" and release_id in {None, update.release_id}:
+            self.wake()
+            return f"release {update.release_id} is tried again now"
+        cleared = to_try_again(self._ports.journal, self._offered, release_id)
+        self._ports.journal.clear_rejection(cleared)
+        if not self._connected_once:
+            return f"release {cleared} is tried again once the device is connected, if deployed"
+        self._news.set()
+        if self._offered is not None and self._offered.release.id == cleared:
+            return f"release {cleared} is tried again now"
+        return f"release {cleared} may be deployed again; another one is deployed now"
 
     async def run(self) -> None:
         """Work for ever."""
@@ -99,7 +133,10 @@ class Conductor:
             await self._ports.clock.sleep(self._policy.retry_delay(0))
 
     async def _idle(self) -> None:
-        await self._news.wait()
+        departure = await self._departure()
+        if departure is not None:
+            self._depart(departure)
+            return
         self._news.clear()
         offered = self._offered
         verdict = self._consider(offered)
@@ -107,6 +144,29 @@ class Conductor:
             self._move("offer", self._begin(offered))
         elif verdict is not Consideration.NOTHING_DEPLOYED and offered is not None:
             self._ports.journal.note_manifest(offered)
+
+    async def _departure(self) -> Departure | None:
+        """Wait for a reason to leave what serves, or None for a manifest to consider."""
+        if self._news.is_set() and not self._orders.waiting:
+            return None
+        return await _first(self._orders.departure(), self._watch.departure(), self._has_news())
+
+    async def _has_news(self) -> None:
+        await self._news.wait()
+
+    def _depart(self, departure: Departure) -> None:
+        journal, leaving = self._ports.journal, departure.leaving
+        release = self._ports.store.contents(leaving)
+        assert release is not None, "nobody orders to leave what is not known"
+        update = Update(
+            journal.next_update_id(),
+            Deployment(journal.sequence_of(leaving), release),
+            departure.fallback,
+            outcome=Outcome.ROLLED_BACK,
+            reason=departure.reason,
+            detail=departure.detail,
+        )
+        self._move("demote", update)
 
     def _begin(self, deployment: Deployment) -> Update:
         active = self._ports.store.active()
@@ -134,19 +194,14 @@ class Conductor:
 
     async def _race(self, state: str, update: Update) -> Move:
         """Run a state's work against its deadline and newer manifests."""
-        racers = [_task(racer) for racer in self._racers(state, update)]
+        racers = tuple(self._racers(state, update))
         self._elapsed = 0.0
-        try:
-            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
-            winner = next(racer for racer in racers if racer.done())
-        finally:
-            for racer in racers:
-                racer.cancel()
-            await asyncio.gather(*racers, return_exceptions=True)
-        return winner.result()
+        return await _first(*racers)
 
     def _racers(self, state: str, update: Update) -> Iterator[Racer]:
         """All that may end a state; of two at the same moment, the first counts."""
+        if state in SUPERSEDABLE or state == "confirming":
+            yield self._orders.interrupt(state, update)
         if state in SUPERSEDABLE:
             # Before the work: what it has come to is for a manifest that is no longer wanted.
             yield self._newer(state, update)
@@ -192,6 +247,8 @@ class Conductor:
         self._next, self._ended = update, ended
         self._machine.send(event)
         self._update = None if self.state == "idle" else update
+        if event in {"restored", "restored_for_retry"}:
+            self._orders.finished(self._ports.store.active())
         if self._update is None:
             self._news.set()  # what was offered meanwhile is considered now
 
@@ -202,35 +259,15 @@ class Conductor:
         number = self._next.id if self._next else 0
         logger.info("update %d: %s -> %s%s", number, source, target, detail and f" ({detail})")
 
-    def _recover(self) -> tuple[Update | None, str]:
-        """Check what the journal holds; anything it can't mean leads to a safe state."""
-        stored = self._ports.journal.load()
-        update, state = stored.update, stored.state
-        if state == "idle" or update is None or state not in STATES:
-            return self._make_safe(state, update)
-        self._elapsed = stored.elapsed or 0.0
-        if state == "awaiting-retry":
-            # Nobody can tell how long a reboot took: then try again soon.
-            left = self._policy.retry_after_start
-            if stored.elapsed is not None:
-                left = max(0.0, update.retry_delay - stored.elapsed)
-            return replace(update, retry_delay=left), state
-        update = replace(update, resumes=update.resumes + 1)
-        self._ports.journal.resumed(update)
-        logger.info("continuing update %d in %s", update.id, state)
-        return update, state
 
-    def _make_safe(self, state: str, update: Update | None) -> tuple[Update | None, str]:
-        if state == "idle":
-            return None, state
-        target = "idle" if update is None else "rolling-back"
-        detail = f"the journal held state {state!r} with{'out' if update is None else ''} an update"
-        logger.error("%s; going to %s", detail, target)
-        if update is not None:
-            update = replace(update, outcome=Outcome.CANCELLED, detail=detail)
-        self._ports.journal.commit(Transition("recover", state, target, update, detail=detail))
-        return update, target
-
-
-def _task(racer: Racer) -> asyncio.Task[Move]:
-    return asyncio.get_running_loop().create_task(racer)
+async def _first(*racers: Coroutine[Any, Any, T]) -> T:
+    """What the first to end comes to, by their order; the others are cancelled."""
+    tasks = [asyncio.get_running_loop().create_task(racer) for racer in racers]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        winner = next(task for task in tasks if task.done())
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return winner.result()

@@ -6,6 +6,7 @@
     postpone    the surroundings are at fault; the same content is tried again
     reject      the content is at fault; it is remembered
     hold        a person or a time window says: not now
+    demote      what serves keeps failing, or an operator wants to leave it
 
 The machine is synchronous on purpose: a transition is one database transaction followed by one
 assignment, with no point in between where a cancelled task could leave it in no state at all.
@@ -52,6 +53,7 @@ class UpdateMachine(StateMachine):
     switched = activating.to(confirming)
     confirm = confirming.to(reporting)
     roll_back = activating.to(rolling_back) | confirming.to(rolling_back)
+    demote = idle.to(rolling_back)
     restored = rolling_back.to(reporting)
     restored_for_retry = rolling_back.to(awaiting_retry)
     reject = (

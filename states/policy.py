@@ -17,6 +17,35 @@ def no_jitter(_low: float, high: float) -> float:
 
 
 @dataclass(frozen=True)
+class WindowLimits:
+    """What a new release must show in its commit window, and how much worse it may do.
+
+    Shares are of 1, times in seconds or, where the name says so, milliseconds. Every comparison
+    has its threshold far outside of what good models differ by: the window is to catch releases
+    that are broken, and must never refuse one that is merely different.
+    """
+
+    frames: int = 300
+    seconds: float = 10 * MINUTE
+    least_frames: int = 30
+    errors: int = 0
+    restarts: int = 2
+    latency_ratio: float = 3.0
+    latency_slack_ms: float = 20.0
+    dropped_share: float = 0.1
+    confidence_drop: float = 0.3
+    dominant_share: float = 0.98
+    varied_share: float = 0.8
+    agreement: float = 0.2
+    class_shift: float = 0.6
+
+    @property
+    def fewest_frames(self) -> int:
+        """Frames without which no release is confirmed, however long the window was."""
+        return min(self.frames, self.least_frames)
+
+
+@dataclass(frozen=True)
 class Policy:
     """Limits and times, in seconds and bytes.
 
@@ -32,9 +61,10 @@ class Policy:
     resume_limit: int = 5
     limited: frozenset[Transient] = frozenset({Transient.INTERNAL_ERROR})
     retry_after_start: float = 2.0
-    window_frames: int = 30
-    window_errors: int = 0
+    window: WindowLimits = WindowLimits()
     figures_interval: float = 0.5
+    idle_interval: float = 1.0
+    looks_before_correction: int = 10
     gate_interval: float = 2.0
     deadlines: Mapping[str, float] = field(
         default_factory=lambda: {
@@ -42,7 +72,7 @@ class Policy:
             "downloading": 24 * HOUR,
             "verifying": 10 * MINUTE,
             "activating": 2 * MINUTE,
-            "confirming": 10 * MINUTE,
+            "confirming": WindowLimits.seconds,
             "rolling-back": 2 * MINUTE,
             "reporting": MINUTE,
         }

@@ -44,10 +44,11 @@ class Rejected(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Showing:
-    """How one release does its work: counters since it took over, and what it answers.
+    """How one release does its work: counters of its time of serving, and what it answers.
 
     ``captured = classified + dropped``; ``errors`` counts engine failures. Times in milliseconds
-    per frame, None before the first one. ``classes`` counts answers by label.
+    per frame, None before the first one. ``classes`` counts answers by label; these and what
+    follows the counters is of the frames that are compared.
     """
 
     captured: int
@@ -65,7 +66,8 @@ class Comparison:
     """A new release beside the one before it, since the switch.
 
     With ``same_frames`` both have seen the same frames: ``compared`` of them, and ``agreed`` on so
-    many. Without, ``previous_side`` is what the release before last showed in its own time.
+    many. Without, ``previous_side`` is what the release before last showed in its own time, and
+    ``why_not`` tells why. While ``shadowing`` the release before is still in memory.
     """
 
     release: str
@@ -75,6 +77,9 @@ class Comparison:
     same_frames: bool
     candidate: Showing
     previous_side: Showing
+    same_labels: bool = True
+    shadowing: bool = False
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class WorkerFigures:
     """The worker's exact counters for the release it serves.
 
     ``captured = classified + dropped``; ``errors`` counts engine failures of that release.
-    ``fell_back_from`` is the release the worker left by itself because it kept failing.
+    ``fell_back_from`` is the release the worker left by itself because it kept failing, for the
+    reason ``fell_back_because``. ``instance`` differs from one start of the worker to the next.
     """
 
     serving: str | None
@@ -92,6 +98,8 @@ class WorkerFigures:
     errors: int
     comparison: Comparison | None = None
     fell_back_from: str | None = None
+    fell_back_because: str = ""
+    instance: str = ""
 
 
 class Store(Protocol):
@@ -111,6 +119,12 @@ class Store(Protocol):
 
     def active(self) -> str | None:
         """Release id that ``current`` points at, or None."""
+
+    def previous(self) -> str | None:
+        """Release id that ``previous`` points at, or None."""
+
+    def contents(self, release_id: str) -> Release | None:
+        """What a release on disk consists of; None when it can't be told any more."""
 
     def assemble(self, release: Release) -> None:
         """Make ``releases/<id>/`` complete and durable; raises Postponed."""
@@ -205,11 +219,23 @@ class Journal(Protocol):
     def is_rejected(self, release_id: str) -> bool:
         """Whether this content was rejected and nobody has cleared that."""
 
+    def rejected_releases(self) -> tuple[str, ...]:
+        """Ids of rejected content, the newest first."""
+
+    def clear_rejection(self, release_id: str) -> None:
+        """Forget that this content was rejected; raises Postponed."""
+
+    def sequence_of(self, release_id: str) -> int:
+        """The newest sequence number under which this content was deployed; 0 when unknown."""
+
     def confirmed_releases(self) -> tuple[str, ...]:
         """Ids of releases that once passed their commit window, newest first."""
 
     def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
         """Keep what was measured about an update: a "trial", a "swap" or a "window"."""
+
+    def evidence(self, update_id: int, kind: str) -> Evidence | None:
+        """The newest document of that kind, or None."""
 
     def note_manifest(self, deployment: Deployment) -> None:
         """Remember the newest sequence number of content that needs no update."""

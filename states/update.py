@@ -52,7 +52,8 @@ class Update:
 class Move:
     """What a state's work came to: the event to send and what it says about the update.
 
-    ``attempts`` is the new count of postponed tries, None to leave it.
+    ``attempts`` is the new count of postponed tries, ``fallback`` the release to go back to; None
+    leaves either.
     """
 
     event: str
@@ -62,6 +63,7 @@ class Move:
     retry_delay: float = 0.0
     attempts: int | None = None
     deployment: Deployment | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def after(update: Update, move: Move) -> Update:
     return replace(
         update,
         attempts=update.attempts if move.attempts is None else move.attempts,
+        fallback=move.fallback or update.fallback,
         resumes=0,
         retry_delay=move.retry_delay,
         outcome=move.outcome or update.outcome,

@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from states.confirming import Confirming
 from states.decisions import Holdings, after_restore, plan, postpone, refuse, turn_back
 from states.deltas import bytes_to_fetch, patches_for
+from states.evidence import keep
 from states.gates import Step
 from states.model import Companion
 from states.policy import Policy
-from states.ports import Ports, Postponed, Rejected, WorkerFigures
+from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Move, Outcome, Update
-from states.window import Verdict, Window
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +37,14 @@ class Work:
         self._ports = ports
         self._policy = policy
         self._progress = progress
-        self._window: Window | None = None
-        self._seen: WorkerFigures | None = None
+        self._confirming = Confirming(ports, policy)
         self.wake = asyncio.Event()
         self.of: dict[str, Callable[[Update], Coroutine[Any, Any, Move]]] = {
             "manifest-received": self._plan,
             "downloading": self._download,
             "verifying": self._verify,
             "activating": self._activate,
-            "confirming": self._confirm,
+            "confirming": self._confirming.confirm,
             "rolling-back": self._restore,
             "reporting": self._report,
             "awaiting-retry": self._wait,
@@ -97,9 +98,9 @@ class Work:
             trial = await self._ports.verifier.verify(release, known_good)
         except Rejected as refusal:
             if refusal.evidence is not None:
-                journal.note_evidence(update.id, "trial", refusal.evidence)
+                keep(journal, update.id, "trial", refusal.evidence)
             raise
-        journal.note_evidence(update.id, "trial", trial)
+        keep(journal, update.id, "trial", trial)
         self._ports.store.assemble(release)
         return self._unless_closed(Step.ACTIVATION, Move("accept"))
 
@@ -108,52 +109,20 @@ class Work:
         await worker.prepare(release_id)
         self._ports.store.switch(release_id, update.fallback)
         swap = await worker.commit(release_id, watch=True)
-        self._ports.journal.note_evidence(update.id, "swap", swap)
+        keep(self._ports.journal, update.id, "swap", swap)
         return Move("switched")
-
-    async def _confirm(self, update: Update) -> Move:
-        """Watch the new release; a worker that was restarted opens the window anew."""
-        self._window = self._seen = None
-        while True:
-            now = await self._figures()
-            if now is not None:
-                verdict, why = await self._judge(update, now)
-                if verdict is Verdict.CONFIRMED:
-                    return Move("confirm", Outcome.CONFIRMED)
-                if verdict is Verdict.FAILED:
-                    return turn_back(update, Rejection.COMMIT_WINDOW_FAILED, why, self._policy)
-            await self._ports.clock.sleep(self._policy.figures_interval)
-
-    async def _judge(self, update: Update, now: WorkerFigures) -> tuple[Verdict, str]:
-        if self._window is None or self._window.lost_by(now):
-            await self._serve(update.release_id)
-            opened = await self._ports.worker.figures()
-            self._window = Window(update.release_id, opened)
-            return Verdict.UNDECIDED, ""
-        return self._window.judge(now, self._policy)
-
-    async def _figures(self) -> WorkerFigures | None:
-        """Counters now, or None while the worker is away: the deadline decides about that."""
-        try:
-            self._seen = await self._ports.worker.figures()
-        except Postponed:
-            self._seen = None
-        return self._seen
-
-    async def _serve(self, release_id: str) -> None:
-        await self._ports.worker.prepare(release_id)
-        await self._ports.worker.commit(release_id, watch=False)
 
     async def _restore(self, update: Update) -> Move:
         """Put the newest good release back. The link decides; a worker that is away reads it."""
-        store = self._ports.store
-        confirmed = [r for r in self._ports.journal.confirmed_releases() if r != update.release_id]
-        candidates = [update.fallback, *confirmed] if update.fallback else confirmed
-        good = [r for r in dict.fromkeys(candidates) if store.holds(r)]
+        store, journal = self._ports.store, self._ports.journal
+        confirmed = [r for r in journal.confirmed_releases() if r != update.release_id]
+        held = [r for r in dict.fromkeys([update.fallback, *confirmed]) if r and store.holds(r)]
+        good = [r for r in held if r == update.fallback or not journal.is_rejected(r)] or held[:1]
         store.switch(good[0] if good else None, good[1] if len(good) > 1 else None)
         try:
             if good:
-                await self._serve(good[0])
+                await self._ports.worker.prepare(good[0])
+                await self._ports.worker.commit(good[0], watch=False)
             else:
                 await self._ports.worker.withdraw()
         except Postponed as away:
@@ -163,10 +132,18 @@ class Work:
     async def _report(self, _update: Update) -> Move:
         """The outcome stands in the outbox already; what is left is tidying up."""
         try:
+            await self._let_shadow_go()
             self._ports.store.collect()
         except Postponed as difficulty:
-            logger.warning("unneeded files stay for now: %s", difficulty)
+            logger.warning("some tidying up is left for later: %s", difficulty)
         return Move("reported")
+
+    async def _let_shadow_go(self) -> None:
+        """The commit window is over, so the release before need not stay in memory."""
+        active = self._ports.store.active()
+        if active is not None:
+            with suppress(Postponed):  # a worker that is away keeps nothing in memory
+                await self._ports.worker.settle(active)
 
     async def _held(self, update: Update) -> Move:
         """Wait until what comes next may begin."""
@@ -217,10 +194,7 @@ class Work:
         reason: Rejection | Transient = Rejection.DEADLINE
         detail = f"{state} took longer than {seconds:g} s"
         if state == "confirming":
-            if self._window is None:
-                reason, detail = Transient.WORKER_AWAY, "the worker never took the release over"
-            else:
-                reason, detail = self._window.at_deadline(self._seen)
-        elif state in {"manifest-received", "downloading"}:
+            return self._confirming.overdue(update)
+        if state in {"manifest-received", "downloading"}:
             reason = Transient.STALLED
         return self.difficulty(state, update, reason, detail)

@@ -24,6 +24,9 @@ from states.update import Outcome, Transition, Update
 KEPT_TRANSITIONS, KEPT_UPDATES = 10_000, 1_000
 """Rows of history kept: years of updates, a few megabytes."""
 
+REJECTING = frozenset({"reject", "roll_back", "demote"})
+"""Events by which an update's content is refused for good, if the reason is the content's."""
+
 Announce = Callable[[Transition, str], Iterable[Message]]
 
 
@@ -148,7 +151,7 @@ class SqliteJournal:
         """What the update says about its content: refused for good, or proven."""
         if transition.target == "idle":
             self._db.table("updates").update(update.id, {"finished_at": now})
-        if isinstance(update.reason, Rejection) and transition.event in {"reject", "roll_back"}:
+        if isinstance(update.reason, Rejection) and transition.event in REJECTING:
             rejection = {"reason": update.reason, "detail": update.detail, "at": now}
             self._db.table("rejections").upsert(
                 {"release_id": update.release_id, **rejection}, pk="release_id"
@@ -184,6 +187,21 @@ class SqliteJournal:
         query = "SELECT 1 FROM rejections WHERE release_id = ?"
         return self._db.execute(query, [release_id]).fetchone() is not None
 
+    def rejected_releases(self) -> tuple[str, ...]:
+        """Ids of rejected content, the newest first."""
+        rows = self._db.execute("SELECT release_id FROM rejections ORDER BY at DESC, rowid DESC")
+        return tuple(release_id for (release_id,) in rows)
+
+    def clear_rejection(self, release_id: str) -> None:
+        """Forget that this content was rejected; raises Postponed."""
+        with journal_errors(), self._db.atomic():
+            self._db.table("rejections").delete_where("release_id = ?", [release_id])
+
+    def sequence_of(self, release_id: str) -> int:
+        """The newest sequence number under which this content was deployed; 0 when unknown."""
+        query = "SELECT coalesce(max(sequence), 0) FROM updates WHERE release_id = ?"
+        return int(self._db.execute(query, [release_id]).fetchone()[0])
+
     def confirmed_releases(self) -> tuple[str, ...]:
         """Ids of releases that once passed their commit window, newest first."""
         rows = self._db.execute("SELECT release_id FROM confirmations ORDER BY id DESC")
@@ -194,6 +212,14 @@ class SqliteJournal:
         row = {"update_id": update_id, "kind": kind, "at": utc_now()}
         with journal_errors(), self._db.atomic():
             self._db.table("evidence").insert({**row, "document": json.dumps(document)})
+
+    def evidence(self, update_id: int, kind: str) -> Evidence | None:
+        """The newest document of that kind, or None."""
+        row = self._db.execute(
+            "SELECT document FROM evidence WHERE update_id = ? AND kind = ? ORDER BY id DESC",
+            [update_id, kind],
+        ).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
 
     def note_manifest(self, deployment: Deployment) -> None:
         """Remember the newest sequence number; written only when it changes."""

@@ -117,6 +117,14 @@ class ReleaseStore:
         """What a release on disk consists of. Raises ReleaseDamaged."""
         return self._releases.read(release_id)
 
+    def contents(self, release_id: str) -> Release | None:
+        """What a release on disk consists of; None when its folder is gone or damaged."""
+        try:
+            return self.read_release(release_id)
+        except ReleaseDamaged as damage:
+            logger.error("%s", damage)
+            return None
+
     def release_path(self, release_id: str) -> Path:
         """The folder of a release. Raises ReleaseDamaged for text that is no release id."""
         return self._releases.path(release_id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 
@@ -73,6 +74,8 @@ class WorkerMethods:
     shadow: Shadow
     capture: Capture
     store: FrameStore
+    instance: str = field(default_factory=lambda: uuid4().hex)
+    """Differs from one start of the worker to the next: its counters begin anew with it."""
 
     def table(self) -> Mapping[str, Method]:
         """Method by name."""
@@ -142,6 +145,7 @@ class WorkerMethods:
         engine = active.engine if active else None
         comparison = self.shadow.comparison
         return {
+            "instance": self.instance,
             "state": self.swapper.state,
             "release": active.release if active else None,
             "candidate": self.swapper.candidate,

@@ -12,7 +12,7 @@ from states.conductor import Conductor
 from states.gates import Step
 from states.machine import STATES
 from states.model import Deployment, Release
-from states.policy import Policy
+from states.policy import Policy, WindowLimits
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition
@@ -64,7 +64,7 @@ async def test_going_back_to_content_on_disk_fetches_nothing(device: Device) -> 
     await device.deliver("1", 3)
     assert device.world.fetched == []
     assert device.world.current == release("1").id
-    assert device.world.previous == release("2").id
+    assert device.world.previous_link == release("2").id
 
 
 async def test_an_empty_manifest_changes_nothing(device: Device) -> None:
@@ -272,7 +272,7 @@ async def test_a_newer_manifest_takes_over_where_nothing_is_switched(
 
 async def test_a_newer_manifest_ends_a_commit_window(device: Device) -> None:
     await with_release(device, "1")
-    device.policy = replace(device.policy, window_frames=100)
+    device.policy = replace(device.policy, window=WindowLimits(frames=1000))
     conductor = device.start()
     newer = deployment("3", 3)
     device.world.accidents["figures"] = [lambda: None, lambda: conductor.offer(newer)]
@@ -425,7 +425,7 @@ async def test_a_power_cut_before_any_commit_only_repeats_a_step(
     device.journal.cut_before = None
     await device.deliver("2")
     assert device.world.serving == device.world.current == release("2").id
-    assert device.world.previous == release("1").id
+    assert device.world.previous_link == release("1").id
     assert sorted(device.world.fetched) == sorted(p.sha256 for p in release("2").packages)
 
 
@@ -439,7 +439,7 @@ async def test_a_power_cut_within_any_step_only_repeats_it(device: Device, step:
         await device.deliver("2")
     await device.deliver("2")
     assert device.world.serving == device.world.current == release("2").id
-    assert device.world.previous == release("1").id
+    assert device.world.previous_link == release("1").id
 
 
 @pytest.mark.parametrize("state", sorted(STATES - {"idle"}))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from states.conductor import Conductor
 from states.gates import Step
@@ -77,7 +79,7 @@ class MemoryJournal:
     rejected: dict[str, str] = field(default_factory=dict)
     confirmed: list[str] = field(default_factory=list)
     noted: list[int] = field(default_factory=list)
-    evidence: list[tuple[int, str, Evidence]] = field(default_factory=list)
+    evidences: list[tuple[int, str, Evidence]] = field(default_factory=list)
     cut_before: int | None = None
 
     def load(self) -> Stored:
@@ -91,7 +93,11 @@ class MemoryJournal:
         update = transition.update
         if update is None:
             return
-        if isinstance(update.reason, Rejection) and transition.event in {"reject", "roll_back"}:
+        if isinstance(update.reason, Rejection) and transition.event in {
+            "reject",
+            "roll_back",
+            "demote",
+        }:
             self.rejected[update.release_id] = str(update.reason)
         if transition.event == "confirm":
             self.confirmed.insert(0, update.release_id)
@@ -105,11 +111,28 @@ class MemoryJournal:
     def is_rejected(self, release_id: str) -> bool:
         return release_id in self.rejected
 
+    def rejected_releases(self) -> tuple[str, ...]:
+        return tuple(reversed(self.rejected))
+
+    def clear_rejection(self, release_id: str) -> None:
+        self.rejected.pop(release_id, None)
+
+    def sequence_of(self, release_id: str) -> int:
+        known = [s.update.deployment for s in self.steps if s.update]
+        return max((d.sequence for d in known if d.release.id == release_id), default=0)
+
     def confirmed_releases(self) -> tuple[str, ...]:
         return tuple(self.confirmed)
 
     def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
-        self.evidence.append((update_id, kind, document))
+        self.evidences.append((update_id, kind, json.loads(json.dumps(document))))
+
+    def evidence_of(self, kind: str) -> list[Any]:
+        return [document for _, each, document in self.evidences if each == kind]
+
+    def evidence(self, update_id: int, kind: str) -> Evidence | None:
+        found = [d for i, k, d in self.evidences if (i, k) == (update_id, kind)]
+        return found[-1] if found else None
 
     def note_manifest(self, deployment: Deployment) -> None:
         self.noted.append(deployment.sequence)
@@ -133,7 +156,7 @@ class World:
     blobs: set[str] = field(default_factory=set)
     folders: dict[str, Release] = field(default_factory=dict)
     current: str | None = None
-    previous: str | None = None
+    previous_link: str | None = None
     free: int = 1_000_000
     partial: dict[str, int] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
@@ -142,6 +165,7 @@ class World:
     shadow: str | None = None
     comparison: Comparison | None = None
     fell_back_from: str | None = None
+    instance: int = 1
     frames: int = 0
     errors: int = 0
     camera: bool = True
@@ -174,6 +198,12 @@ class World:
     def active(self) -> str | None:
         return self.current
 
+    def previous(self) -> str | None:
+        return self.previous_link
+
+    def contents(self, release_id: str) -> Release | None:
+        return self.folders.get(release_id)
+
     def assemble(self, wanted: Release) -> None:
         self.meet("assemble")
         assert not self.missing(wanted)
@@ -182,7 +212,7 @@ class World:
     def switch(self, release_id: str | None, previous: str | None) -> None:
         self.meet("switch")
         assert release_id is None or release_id in self.folders
-        self.current, self.previous = release_id, previous
+        self.current, self.previous_link = release_id, previous
         self.switches.append(release_id)
         self.meet("switched")
 
@@ -223,7 +253,8 @@ class World:
         self.meet("commit")
         assert release_id in {self.prepared, self.serving, self.shadow}
         self.shadow = self.serving if watch and self.serving != release_id else None
-        self.serving, self.errors = release_id, 0
+        if release_id != self.serving:
+            self.serving, self.frames, self.errors = release_id, 0, 0
         return {"gap_ms": 1.0, "shadow": self.shadow, "drained": False}
 
     async def settle(self, release_id: str) -> None:
@@ -237,7 +268,7 @@ class World:
     async def figures(self) -> WorkerFigures:
         self.meet("figures")
         if self.serving and self.camera:
-            self.frames += 10
+            self.frames += 50
         return WorkerFigures(
             self.serving,
             self.frames,
@@ -246,7 +277,20 @@ class World:
             self.errors,
             self.comparison,
             self.fell_back_from,
+            "its engine crashed" if self.fell_back_from else "",
+            str(self.instance),
         )
+
+    def fall_back(self) -> None:
+        """The worker leaves the active release for the one before, as it does by itself."""
+        self.fell_back_from, self.serving = self.current, self.previous_link
+        self.frames = self.errors = 0
+
+    def restart_worker(self) -> None:
+        """A worker that starts serves what ``current`` names."""
+        self.instance += 1
+        self.serving, self.shadow, self.comparison = self.current, None, None
+        self.frames = self.errors = 0
 
 
 class Device:
