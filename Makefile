@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCHES := download swap inference
 
-.PHONY: help demo test lint type imports unit bench diagram clean
+.PHONY: help demo test lint type imports unit bench diagram wheel wheelhouse clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -41,6 +41,18 @@ bench: $(READY)  ## Race every part against its baseline, quickly
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine
 	$(BIN)/python -m states.diagram > docs/state-machine.md
+
+wheel: $(READY)   ## Build the wheel and the source archive in dist/, the same bytes every time
+	@rm -f dist/edgeferry-*
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist
+
+# For another machine: make wheelhouse PIP_ARGS='--platform manylinux_2_28_aarch64
+# --python-version 3.11 --only-binary :all:'
+wheelhouse: wheel ## Collect the wheel and all it needs in dist/wheelhouse, for devices without network
+	@rm -rf dist/wheelhouse
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt \
+	  --dest dist/wheelhouse $(PIP_ARGS) dist/edgeferry-*.whl
+	@du -sh dist/wheelhouse
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

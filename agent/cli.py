@@ -127,6 +127,13 @@ def release_hold(config: ConfigOption = None) -> None:
     typer.echo("nothing is on hold")
 
 
+def example_config() -> None:
+    """Print a configuration file that shows and explains every key, all at its default."""
+    from agent import example_config as generator
+
+    typer.echo(generator.example_config(), nl=False)
+
+
 def _show(
     config: Path | None,
     as_json: bool,
@@ -145,7 +152,7 @@ def _show(
 
 def register(app: typer.Typer) -> None:
     """Add the device's commands to the one command."""
-    for command in (run, worker, status, history, releases, hold, release_hold):
+    for command in (run, worker, status, history, releases, hold, release_hold, example_config):
         app.command()(command)
 
 

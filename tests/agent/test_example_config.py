@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from agent.config import Settings, load_settings
+from agent.example_config import example_config
+
+
+def test_as_it_stands_it_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(example_config())
+    assert load_settings(tmp_path / "agent.toml") == Settings()
+
+
+def test_every_default_it_shows_is_the_real_one() -> None:
+    lines = example_config().splitlines()
+    # "#key =" without a value is a key that is not set.
+    shown = [line[1:] if line[:1] == "#" and line[1:2].isalpha() else line for line in lines]
+    table = tomllib.loads("\n".join(line for line in shown if not line.endswith("=")))
+    assert Settings(**table) == Settings()
+    assert set(table) == set(Settings.model_fields)
+
+
+def test_every_key_is_shown_and_explained() -> None:
+    lines = example_config().splitlines()
+    for section in Settings.model_fields.values():
+        for key in section.annotation.model_fields:  # type: ignore[union-attr]
+            at = next(i for i, line in enumerate(lines) if line.startswith(f"#{key} ="))
+            assert lines[at - 1].startswith("# "), key
+
+
+def test_no_line_is_too_long_to_read() -> None:
+    assert max(map(len, example_config().splitlines())) <= 110
