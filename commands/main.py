@@ -10,6 +10,7 @@ import typer
 from agent import cli as agent_cli
 from demo import cli as demo_cli
 from localcloud import cli as localcloud_cli
+from provisioning import commands as provisioning_commands
 
 app = typer.Typer(
     name="edgeferry",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 agent_cli.register(app)
 localcloud_cli.register(app)
+provisioning_commands.register(app)
 demo_cli.register(app)
 
 FAILED, WRONG_USAGE = 1, 2
@@ -45,11 +47,13 @@ def _exit_status(error: Exception) -> int | None:
     from agent.store.lock import StateDirectoryBusy
     from agent.worker.errors import WorkerError
     from protocol.errors import CredentialError
+    from provisioning.errors import ProvisioningError, WrongUsage
     from states.ports import Postponed
 
-    if isinstance(error, (ConfigurationError, CredentialError)):
+    if isinstance(error, (ConfigurationError, CredentialError, WrongUsage)):
         return WRONG_USAGE
-    if isinstance(error, (JournalError, StateDirectoryBusy, WorkerError, Postponed)):
+    told = (JournalError, StateDirectoryBusy, WorkerError, Postponed, ProvisioningError)
+    if isinstance(error, told):
         return FAILED
     return None
 

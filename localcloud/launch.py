@@ -16,6 +16,7 @@ from localcloud.errors import CloudError, DataDirectoryError
 from localcloud.settings import CloudSettings
 from protocol.errors import CredentialError
 
+OPERATOR_FILE = "operator.toml"
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
@@ -44,6 +45,7 @@ async def _run(data: Path, settings: CloudSettings, *, as_json: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with LocalCloud(data, settings) as running:
         addresses = describe(running)
+        _write_operator_file(Path(addresses["operator_file"]), addresses)
         if as_json:
             print(json.dumps(addresses), flush=True)
         else:
@@ -60,7 +62,18 @@ def describe(running: LocalCloud) -> dict[str, str]:
         "organization": running.project.organization_id,
         "api_key_file": str(running.api_key_file.resolve()),
         "server_ca": str(running.server_ca.resolve()),
+        "operator_file": str(running.api_key_file.resolve().with_name(OPERATOR_FILE)),
     }
+
+
+def _write_operator_file(path: Path, addresses: dict[str, str]) -> None:
+    """What ``edgeferry provision --operator`` needs to work with this cloud; holds no secret."""
+    keys = {"url": "http", "gateway": "coap"} | {
+        name: name for name in ("project", "api_key_file", "server_ca")
+    }
+    # JSON's text is TOML's too.
+    lines = [f"{name} = {json.dumps(addresses[key])}\n" for name, key in keys.items()]
+    path.write_text("# Written by edgeferry cloud at each start.\n" + "".join(lines))
 
 
 def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
@@ -73,6 +86,7 @@ def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
         "Project": f"{addresses['project']} (organization {addresses['organization']})",
         "API key": f"in {addresses['api_key_file']}",
         "Server CA for devices": addresses["server_ca"],
+        "For provision": f"--operator {addresses['operator_file']}",
     }
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)

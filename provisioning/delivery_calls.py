@@ -70,6 +70,13 @@ class DeliveryCalls(ProjectApi):
         """A new cohort; returns its id. Raises AlreadyExists."""
         return self._send("POST", Cohort, self._owned("/cohorts"), {"name": name}).cohort_id
 
+    def ensure_cohort(self, name: str) -> str:
+        """The id of the cohort of that name or id, made if there is none."""
+        for cohort in self.cohorts():
+            if name in (cohort.name, cohort.cohort_id):
+                return cohort.cohort_id
+        return self.create_cohort(name)
+
     def deployments(self, cohort_id: str) -> Iterator[Deployment]:
         """What a cohort was given."""
         return self._list(Deployment, self._owned(f"/cohorts/{segment(cohort_id)}/deployments"))

@@ -3,8 +3,10 @@
 ::
 
     ProvisioningError               everything below; str() says what, where, and what to do next
+     ├ WrongUsage                   what was asked can't be: an option, a setting, a list's line
      ├ PkiError                     a certificate or key that is missing, unreadable or unfit
-     │  └ WouldOverwrite            a file is there already and nobody asked to replace it
+     │  ├ WouldOverwrite            a file is there already and nobody asked to replace it
+     │  └ WrongPassphrase           the CA's key does not open with it
      └ ManagementError              the management API didn't do it; ``.request`` names the call
         ├ Unreachable               nothing came back, also after several tries
         ├ UnexpectedAnswer          something came back that isn't the documented shape
@@ -30,6 +32,10 @@ class ProvisioningError(Exception):
     """Something on the operator's side that needs the operator."""
 
 
+class WrongUsage(ProvisioningError):
+    """What was asked for can't be done as it was asked."""
+
+
 class PkiError(ProvisioningError):
     """A certificate or key file that can't be used."""
 
@@ -39,9 +45,18 @@ class WouldOverwrite(PkiError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} exists already; move it away, choose another folder, or ask to overwrite it"
+            f"{path} exists already and is not overwritten; move it away or choose another folder"
         )
         self.path = path
+
+
+class WrongPassphrase(PkiError):
+    """The passphrase does not open the key."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} does not open with this passphrase; check where the passphrase comes from"
+        )
 
 
 class ManagementError(ProvisioningError):

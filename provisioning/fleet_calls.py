@@ -23,10 +23,22 @@ class FleetCalls(ProjectApi):
         """One device."""
         return self._get(Device, self._device(device_id))
 
-    def create_device(self, name: str, hardware_ids: Sequence[str] = ()) -> Device:
+    def device_named(self, name: str) -> Device | None:
+        """The device of exactly that name, None where there is none."""
+        return next((d for d in self.devices(name=name) if d.name == name), None)
+
+    def create_device(
+        self, name: str, hardware_ids: Sequence[str] = (), *, cohort_id: str | None = None
+    ) -> Device:
         """A new device; its name is also its hardware id where none is given."""
-        body = {"name": name, "hardwareIds": list(hardware_ids) or [name], "tagIds": []}
+        body: Document = {"name": name, "hardwareIds": list(hardware_ids) or [name], "tagIds": []}
+        if cohort_id is not None:
+            body["cohortId"] = cohort_id
         return self._send("POST", Device, self._in_project("/devices"), body)
+
+    def enable_device(self, device_id: str, *, enabled: bool) -> Device:
+        """Let a device in, or keep it out whatever credential it shows."""
+        return self._send("PATCH", Device, self._device(device_id), {"enabled": enabled})
 
     def join_cohort(self, device_id: str, cohort_id: str) -> Device:
         """Put a device into a cohort; Golioth sends it the cohort's manifest at once."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,7 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning import files
-from provisioning.errors import PkiError, WouldOverwrite
+from provisioning.errors import PkiError, WouldOverwrite, WrongPassphrase
+
+CURVE = "secp256r1"
+
+# Gives the passphrase of an encrypted key file.
+AskPassphrase: TypeAlias = Callable[[Path], bytes]
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,14 @@ class LoadedKeyPair:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
 
 
-def save(pair: KeyPair, content: LoadedKeyPair, *, overwrite: bool = False) -> KeyPair:
-    """Write both files, the key readable by its owner alone.
+def save(
+    pair: KeyPair,
+    content: LoadedKeyPair,
+    *,
+    passphrase: bytes | None = None,
+    overwrite: bool = False,
+) -> KeyPair:
+    """Write both files, the key readable by its owner alone, encrypted by ``passphrase``.
 
     Raises:
         WouldOverwrite: one of them is there already; then neither is written.
@@ -45,25 +58,24 @@ def save(pair: KeyPair, content: LoadedKeyPair, *, overwrite: bool = False) -> K
     for path in (pair.certificate, pair.key):
         if path.exists() and not overwrite:
             raise WouldOverwrite(path)
-    key = content.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    key = key_pem(content.key, passphrase)
     files.write(pair.key, key, files.SECRET, overwrite=overwrite)
     certificate = content.certificate.public_bytes(serialization.Encoding.PEM)
     files.write(pair.certificate, certificate, files.PUBLIC, overwrite=overwrite)
     return pair
 
 
-def load(pair: KeyPair, next_step: str) -> LoadedKeyPair:
+def load(pair: KeyPair, next_step: str, passphrase: AskPassphrase | None = None) -> LoadedKeyPair:
     """Read both files; ``next_step`` ends the message where one is missing.
 
+    ``passphrase`` is asked only when the key is encrypted.
+
     Raises:
+        WrongPassphrase: it does not open the key.
         PkiError: a file is missing or unreadable, or the two don't belong together.
     """
     certificate = load_certificate(pair.certificate, next_step)
-    key = _load_key(pair.key, next_step)
+    key = load_key(pair.key, next_step, passphrase)
     if certificate.public_key() != key.public_key():
         raise PkiError(
             f"{pair.key} is not the key of {pair.certificate}; put the two together that were made "
@@ -73,7 +85,7 @@ def load(pair: KeyPair, next_step: str) -> LoadedKeyPair:
 
 
 def load_certificate(path: Path, next_step: str) -> x509.Certificate:
-    """Read a PEM certificate.
+    """Read a PEM certificate, the first where a file holds more.
 
     Raises:
         PkiError: the file is missing, unreadable, or holds no certificate.
@@ -84,15 +96,47 @@ def load_certificate(path: Path, next_step: str) -> x509.Certificate:
         raise PkiError(f"{path} is no PEM certificate; {next_step}") from error
 
 
-def _load_key(path: Path, next_step: str) -> ec.EllipticCurvePrivateKey:
+def load_key(
+    path: Path, next_step: str, passphrase: AskPassphrase | None = None
+) -> ec.EllipticCurvePrivateKey:
+    """Read a P-256 key; ``passphrase`` is asked only when it is encrypted.
+
+    Raises:
+        WrongPassphrase: it does not open the key.
+        PkiError: the file is missing, unreadable, or holds no such key.
+    """
+    content = files.read(path, next_step)
+    secret = _passphrase(path, passphrase) if is_encrypted(content) else None
     try:
-        key = serialization.load_pem_private_key(files.read(path, next_step), password=None)
-    except TypeError as error:
-        raise PkiError(f"{path} asks for a passphrase; decrypt it with: openssl ec") from error
+        key = serialization.load_pem_private_key(content, secret)
     except (ValueError, UnsupportedAlgorithm) as error:
+        if secret is not None:
+            raise WrongPassphrase(path) from error
         raise PkiError(f"{path} is no PEM private key; {next_step}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != CURVE:
         raise PkiError(
             f"{path} is not a P-256 key, the only kind Golioth's devices use; {next_step}"
         )
     return key
+
+
+def is_encrypted(key: bytes) -> bool:
+    """Whether a PEM private key asks for a passphrase, in PKCS#8 or in OpenSSL's older form."""
+    return b"ENCRYPTED" in key
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> bytes:
+    """A private key as PKCS#8 in PEM, encrypted when there is a passphrase."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption(),
+    )
+
+
+def _passphrase(path: Path, ask: AskPassphrase | None) -> bytes:
+    if ask is None:
+        raise PkiError(f"{path} asks for a passphrase; decrypt it with: openssl ec")
+    return ask(path)

@@ -1,4 +1,4 @@
-"""The project's certificate authority, and the certificates it issues.
+"""Certificate authorities on disk, and the certificates they issue.
 
 Golioth finds a device by its certificate: subject O is the project's slug, CN the certificate id,
 and the root is uploaded to the project; nothing else in the subject counts. Keys are P-256,
@@ -13,44 +13,72 @@ Nothing is overwritten unless asked for, and key files are readable by their own
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
+from provisioning.certificates import (
+    device_certificate,
+    intermediate_certificate,
+    is_authority,
+    new_key,
+    root_certificate,
+    server_certificate,
+)
 from provisioning.errors import PkiError
-from provisioning.key_pair import KeyPair, LoadedKeyPair, load, save
+from provisioning.key_pair import AskPassphrase, KeyPair, LoadedKeyPair, load, save
 
-__all__ = ["KeyPair", "create_ca", "issue_device", "issue_server", "load_ca"]
+__all__ = [
+    "KeyPair",
+    "create_ca",
+    "create_intermediate",
+    "issue_device",
+    "issue_server",
+    "load_ca",
+]
 
 CA_DAYS, DEVICE_DAYS, SERVER_DAYS = 3650, 730, 365
-# Clocks of devices and servers differ: what is issued now must be valid there at once.
-_BACKDATED = timedelta(days=1)
-_LONGEST_NAME = 64  # RFC 5280, appendix A: ub-common-name, ub-organization-name
-_Lifetime = tuple[datetime, datetime]
 
 
-def create_ca(ca: KeyPair, name: str, *, days: int = CA_DAYS, overwrite: bool = False) -> KeyPair:
-    """Make a self-signed authority that issues device and server certificates but no other CA.
+def create_ca(
+    ca: KeyPair,
+    name: str,
+    *,
+    days: int = CA_DAYS,
+    passphrase: bytes | None = None,
+    above_intermediates: bool = False,
+    overwrite: bool = False,
+) -> KeyPair:
+    """Make a self-signed authority, its key encrypted when there is a ``passphrase``.
+
+    It signs devices and servers but no other authority, unless ``above_intermediates``.
 
     Raises:
         WouldOverwrite: there is one already; the devices that it vouches for would be cut off.
         PkiError: the name is unfit or the files can't be written.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject({NameOID.COMMON_NAME: name})
-    now = datetime.now(UTC)
-    certificate = (
-        _builder(subject, subject, key, (now - _BACKDATED, now + timedelta(days=days)))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return save(ca, LoadedKeyPair(certificate, key), overwrite=overwrite)
+    key = new_key()
+    below = 1 if above_intermediates else 0
+    certificate = root_certificate(key, name, days, authorities_below=below)
+    return save(ca, LoadedKeyPair(certificate, key), passphrase=passphrase, overwrite=overwrite)
+
+
+def create_intermediate(
+    root: LoadedKeyPair,
+    intermediate: KeyPair,
+    name: str,
+    *,
+    days: int = CA_DAYS,
+    passphrase: bytes | None = None,
+) -> KeyPair:
+    """Make an authority that signs devices in the root's stead; the root's key may rest offline.
+
+    Raises:
+        WouldOverwrite: there is one already.
+        PkiError: the name is unfit or the files can't be written.
+    """
+    key = new_key()
+    certificate = intermediate_certificate(root, key.public_key(), name, days)
+    return save(intermediate, LoadedKeyPair(certificate, key), passphrase=passphrase)
 
 
 def issue_device(
@@ -68,9 +96,10 @@ def issue_device(
         WouldOverwrite: ``device`` is there already.
         PkiError: the authority can't issue, or a name is empty or too long.
     """
-    subject = _subject({NameOID.ORGANIZATION_NAME: project, NameOID.COMMON_NAME: certificate_id})
-    issued = _issue(load_ca(ca), subject, ExtendedKeyUsageOID.CLIENT_AUTH, days)
-    return save(device, issued, overwrite=overwrite)
+    key = new_key()
+    issuer = load_ca(ca)
+    certificate = device_certificate(issuer, key.public_key(), project, certificate_id, days)
+    return save(device, LoadedKeyPair(certificate, key), overwrite=overwrite)
 
 
 def issue_server(
@@ -89,21 +118,21 @@ def issue_server(
     """
     if not hosts:
         raise PkiError("a server certificate needs a host: give its DNS name or IP address")
-    subject = _subject({NameOID.COMMON_NAME: hosts[0]})
-    names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-    issued = _issue(load_ca(ca), subject, ExtendedKeyUsageOID.SERVER_AUTH, days, names)
-    return save(server, issued, overwrite=overwrite)
+    key = new_key()
+    certificate = server_certificate(load_ca(ca), key.public_key(), hosts, days)
+    return save(server, LoadedKeyPair(certificate, key), overwrite=overwrite)
 
 
-def load_ca(ca: KeyPair) -> LoadedKeyPair:
-    """Read an authority from disk.
+def load_ca(ca: KeyPair, passphrase: AskPassphrase | None = None) -> LoadedKeyPair:
+    """Read an authority from disk; ``passphrase`` is asked only for an encrypted key.
 
     Raises:
+        WrongPassphrase: it does not open the key.
         PkiError: a file is missing, unreadable, no CA's, expired, or the two don't belong together.
     """
-    loaded = load(ca, "create a CA first, or name the folder that holds yours")
+    loaded = load(ca, "create a CA first, or name the folder that holds yours", passphrase)
     certificate = loaded.certificate
-    if not _may_issue(certificate):
+    if not is_authority(certificate):
         raise PkiError(f"{ca.certificate} is no CA certificate; name the one that signs devices")
     if certificate.not_valid_after_utc <= datetime.now(UTC):
         raise PkiError(
@@ -111,101 +140,3 @@ def load_ca(ca: KeyPair) -> LoadedKeyPair:
             "create a new CA and upload it to the project"
         )
     return loaded
-
-
-def _may_issue(certificate: x509.Certificate) -> bool:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except x509.ExtensionNotFound:
-        return False
-    return found.value.ca
-
-
-def _issue(
-    ca: LoadedKeyPair,
-    subject: x509.Name,
-    purpose: x509.ObjectIdentifier,
-    days: int,
-    names: x509.SubjectAlternativeName | None = None,
-) -> LoadedKeyPair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(subject, ca.certificate.subject, key, _lifetime(ca.certificate, days))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        .add_extension(_authority_key_identifier(ca), critical=False)
-    )
-    if names is not None:
-        builder = builder.add_extension(names, critical=False)
-    return LoadedKeyPair(builder.sign(ca.key, hashes.SHA256()), key)
-
-
-def _lifetime(issuer: x509.Certificate, days: int) -> _Lifetime:
-    """A certificate can't live longer than the authority that vouches for it."""
-    now = datetime.now(UTC)
-    start = max(now - _BACKDATED, issuer.not_valid_before_utc)
-    return start, min(now + timedelta(days=days), issuer.not_valid_after_utc)
-
-
-def _subject(names: dict[x509.ObjectIdentifier, str]) -> x509.Name:
-    for value in names.values():
-        if not value.isprintable() or not value.strip() or len(value) > _LONGEST_NAME:
-            raise PkiError(
-                f"{value!r} can't stand in a certificate; give 1 to {_LONGEST_NAME} printable signs"
-            )
-    return x509.Name([x509.NameAttribute(oid, value) for oid, value in names.items()])
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return _dns_name(host)
-
-
-def _dns_name(host: str) -> x509.DNSName:
-    labels = host.rstrip(".").split(".")
-    if not all(label.replace("-", "").isalnum() and label.isascii() for label in labels):
-        raise PkiError(f"{host!r} is neither a DNS name (write it in ASCII) nor an IP address")
-    return x509.DNSName(host)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: _Lifetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(lifetime[0])
-        .not_valid_after(lifetime[1])
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _authority_key_identifier(ca: LoadedKeyPair) -> x509.AuthorityKeyIdentifier:
-    extensions = ca.certificate.extensions
-    try:
-        identifier = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-
-
-def _key_usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -89,13 +89,27 @@ class Credential(Resource):
     created_at: datetime | None = None
 
 
+class CertificateContent(Resource):
+    """What a CA certificate says; the serial number is text, decimal or hexadecimal."""
+
+    subject: str = ""
+    issuer: str = ""
+    serial_number: str = ""
+
+
 class CaCertificate(Resource):
     """A CA certificate that the project trusts; ``cert_type`` is "root" or "intermediate"."""
 
     id: str
     cert_type: str = "root"
     enabled: bool = True
+    certificate_content: CertificateContent = CertificateContent()
     created_at: datetime | None = None
+
+    def has_serial(self, serial: int) -> bool:
+        """Whether it is the certificate of that serial number, in whatever form the API says it."""
+        said = self.certificate_content.serial_number.replace(":", "").lower()
+        return said.removeprefix("0x").lstrip("0") in (str(serial), f"{serial:x}")
 
 
 class Package(Resource):

@@ -1,0 +1,196 @@
+"""``edgeferry provision device``: certificates of devices, from the first to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provisioning.commands import signing
+from provisioning.commands.options import (
+    CA,
+    CLOUD,
+    PACKS,
+    PARALLEL,
+    PROJECT,
+    SIGNING,
+    JsonOption,
+    NamesArgument,
+    TableOption,
+    configured,
+    management_of,
+    packs_of,
+)
+
+if TYPE_CHECKING:
+    from provisioning.commands.output import Report
+    from provisioning.issuing import Entering, Issued, Issuer
+    from provisioning.operator_settings import OperatorSettings
+    from provisioning.packs import Packs
+
+_HELP = "Certificates of devices: issue, sign, renew, list, revoke."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help=_HELP, no_args_is_help=True)
+    group.command()(issue)
+    signing.register(group)
+    group.command()(renew)
+    group.command("list")(list_certificates)
+    group.command()(revoke)
+    app.add_typer(group, name="device")
+
+
+@configured(PROJECT, SIGNING, PACKS)
+def issue(
+    settings: OperatorSettings,
+    names: NamesArgument = None,
+    table: TableOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Issue certificates: one pack per device, with key, certificate and agent.toml.
+
+    The certificate names the project (O) and the device (CN), as Golioth looks it up. A device that
+    has one already is left alone, so an interrupted run goes on where it was. Nothing is told to
+    the cloud; `enroll` does both. Delete packs from this machine once they are on their devices.
+    """
+    from provisioning.device_list import wanted_devices
+
+    wanted = [device.name for device in wanted_devices(names or (), table)]
+    with open_issuer(settings, packs_of(settings)) as (issuer, entering):
+        report = run_issuing(wanted, issuer.issue, entering, "Issuing")
+    report.next_steps = [
+        f"unpack each pack of {settings.pack_folder} into {settings.install_dir} on its device",
+        "let the project accept the CA, once: edgeferry provision ca upload",
+    ]
+    report.show(as_json=as_json)
+
+
+@configured(PROJECT, SIGNING, PACKS)
+def renew(
+    settings: OperatorSettings,
+    names: NamesArgument = None,
+    due: Annotated[
+        bool, typer.Option("--due", help="All devices whose certificate ends soon.")
+    ] = False,
+    within: Annotated[
+        int, typer.Option(min=0, help="Renew what ends within so many days; leave the rest.")
+    ] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Renew certificates before they end: the old one counts until then, so nothing is cut off.
+
+    A device whose key never left it keeps its key, and its new pack has a certificate only; others
+    get a new key. The old pack is moved aside. Agents take up the new files without a restart.
+    """
+    from provisioning.device_list import check_name
+    from provisioning.errors import WrongUsage
+
+    if bool(names) == due:
+        raise WrongUsage("which devices? name them, or give --due for all that end soon")
+    with open_issuer(settings, packs_of(settings)) as (issuer, entering):
+        wanted = issuer.due(within) if due else [check_name(n, "NAME") for n in names or ()]
+        report = run_issuing(
+            wanted, lambda name: issuer.renew(name, within_days=within), entering, "Renewing"
+        )
+    report.next_steps = [f"put each pack's files over those in {settings.install_dir}"]
+    report.show(as_json=as_json)
+
+
+@configured(PROJECT, CA)
+def list_certificates(
+    settings: OperatorSettings,
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="Superseded certificates as well.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what this CA issued: device, state, end, where the key was made.
+
+    Without a project, those of all projects are listed.
+    """
+    from provisioning.ca_folder import CaFolder
+    from provisioning.commands.output import print_json, print_rows
+
+    with CaFolder(settings.ca).register() as register:
+        entries = list(register.entries(settings.project))
+    newest = {(entry.project, entry.name): entry for entry in entries}
+    shown = entries if all_of_them else list(newest.values())
+    rows = [entry.summary() for entry in shown]
+    if as_json:
+        print_json({"certificates": rows})
+    else:
+        print_rows(rows, ("name", "project", "state", "not_after", "days_left", "origin"))
+
+
+@configured(CLOUD, CA)
+def revoke(
+    settings: OperatorSettings,
+    names: NamesArgument = None,
+    table: TableOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shut devices out for good: disabled in the cloud, revoked in the register.
+
+    The cloud ends a live session at once and refuses the device whatever credential it shows. One
+    that never connected is made known, disabled, so that its certificate can't bring it in later.
+    """
+    from provisioning.batch import for_each
+    from provisioning.ca_folder import CaFolder
+    from provisioning.commands.output import Report, progress
+    from provisioning.device_list import wanted_devices
+    from provisioning.enrolling import Enroller
+
+    wanted = [device.name for device in wanted_devices(names or (), table)]
+    folder, report = CaFolder(settings.ca), Report()
+    with management_of(settings) as management, folder.locked(), folder.register() as register:
+        enroller = Enroller(management, {})
+        with progress("Revoking", len(wanted)) as advance:
+            batch = for_each(
+                wanted, enroller.shut_out, parallel=PARALLEL, on_done=lambda _: advance()
+            )
+        for device in batch.done:
+            ended = register.revoke(settings.this_project, device.name)
+            report.add(device.name, "revoked", f"{ended} certificates", device_id=device.id)
+    report.add_failures(batch.failed)
+    report.stopped = batch.stopped
+    report.show(as_json=as_json)
+
+
+def open_issuer(
+    settings: OperatorSettings, packs: Packs
+) -> AbstractContextManager[tuple[Issuer, Entering]]:
+    """An issuer for the configured project and CA."""
+    from provisioning.ca_folder import CaFolder
+    from provisioning.issuing import issuing
+    from provisioning.operator_secrets import Passphrase
+
+    ask = Passphrase(settings.passphrase_file)
+    project, folder = settings.this_project, CaFolder(settings.ca)
+    return issuing(folder, ask, project, packs, days=settings.days)
+
+
+def run_issuing(
+    names: Sequence[str], work: Callable[[str], Issued], entering: Entering, what: str
+) -> Report:
+    """Do ``work`` for each device, and enter and report what came of it."""
+    from provisioning.batch import for_each
+    from provisioning.commands.output import Report, progress
+
+    report = Report()
+    with progress(what, len(names)) as advance:
+
+        def done(issued: Issued | None) -> None:
+            advance()
+            if issued is not None:
+                entering.note(issued)
+
+        batch = for_each(names, work, parallel=PARALLEL, on_done=done)
+    for issued in batch.done:
+        report.add(issued.name, issued.outcome, issued.detail, **issued.summary())
+    report.add_failures(batch.failed)
+    report.stopped = batch.stopped
+    return report

@@ -1,0 +1,155 @@
+"""The options that commands share: those that say what the operator's file says as well."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from provisioning.management import Management
+    from provisioning.operator_settings import OperatorSettings
+    from provisioning.packs import Packs
+
+PARALLEL = 8  # devices at a time
+
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", help="Devices; a name is the certificate id as well."),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="CSV file; its first line names the columns: name, and hardware_id, cohort if wanted.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def _path(panel: str, text: str, *flags: str, **more: Any) -> Any:
+    return Annotated[Path | None, typer.Option(*flags, help=text, rich_help_panel=panel, **more)]
+
+
+def _text(panel: str, text: str, *flags: str, **more: Any) -> Any:
+    return Annotated[str | None, typer.Option(*flags, help=text, rich_help_panel=panel, **more)]
+
+
+# Named as the settings; see provisioning.operator_settings.
+PROJECT: dict[str, Any] = {
+    "project": _text("Project", "The project's id.", envvar="EDGEFERRY_PROJECT"),
+}
+CLOUD: dict[str, Any] = PROJECT | {
+    "url": _text("Project", "Management API; Golioth's when not set.", envvar="EDGEFERRY_URL"),
+    "api_key_file": _path(
+        "Project", "File holding the API key, mode 0600; GOLIOTH_API_KEY goes before it."
+    ),
+}
+CA: dict[str, Any] = {
+    "ca": _path(
+        "Device CA",
+        "The CA's folder; ~/.local/share/edgeferry/ca when not set.",
+        envvar="EDGEFERRY_CA",
+    ),
+}
+SIGNING: dict[str, Any] = CA | {
+    "passphrase_file": _path("Device CA", "File holding the CA key's passphrase, mode 0600."),
+}
+PACKS: dict[str, Any] = {
+    "days": Annotated[
+        int | None,
+        typer.Option(min=1, help="Days a certificate counts; 730.", rich_help_panel="Packs"),
+    ],
+    "packs": _path("Packs", "Folder for packs; <ca>/devices when not set.", "--out"),
+    "tar": Annotated[
+        bool | None,
+        typer.Option(
+            "--tar", help="Make NAME.tar.gz, owned by root, not a folder.", rich_help_panel="Packs"
+        ),
+    ],
+    "gateway": _text("Packs", "CoAP gateway that devices are told; Golioth's when not set."),
+    "server_ca": _path("Packs", "CA bundle devices get; they use their system's without one."),
+    "agent_settings": _path("Packs", "TOML that each agent.toml ends with, like a worker table."),
+    "install_dir": _text("Packs", "Where the pack will be on the device; /etc/edgeferry."),
+}
+_OPERATOR = {
+    "operator": Annotated[
+        Path | None,
+        typer.Option(
+            "--operator",
+            envvar="EDGEFERRY_OPERATOR",
+            help="Operator's TOML file; ~/.config/edgeferry/operator.toml when not given.",
+        ),
+    ]
+}
+
+
+def configured(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the groups' options, and the settings made of them as its first argument."""
+    shared = {name: kind for group in groups for name, kind in group.items()}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            from provisioning.operator_settings import load_operator
+
+            chosen = {name: given.pop(name) for name in shared}
+            command(load_operator(given.pop("operator"), **chosen), **given)
+
+        signature = _signature(command, shared)
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        return run
+
+    return decorate
+
+
+def _signature(command: Callable[..., None], shared: Mapping[str, Any]) -> inspect.Signature:
+    # The settings' class is not imported at start-up, only to run a command.
+    hints = get_type_hints(command, localns={"OperatorSettings": object}, include_extras=True)
+    _, *own = inspect.signature(command).parameters.values()
+    parameters = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in {**shared, **_OPERATOR}.items()
+    ]
+    return inspect.Signature(parameters)
+
+
+def packs_of(settings: OperatorSettings) -> Packs:
+    """Where packs go and what is in them. Raises WrongUsage, PkiError."""
+    from provisioning.packs import PackForm, Packs
+
+    form = PackForm.read(
+        settings.device_gateway, settings.server_ca, settings.agent_settings, settings.install_dir
+    )
+    return Packs(settings.pack_folder, form, as_tar=settings.tar)
+
+
+@contextmanager
+def management_of(settings: OperatorSettings) -> Iterator[Management]:
+    """The project's management API.
+
+    Raises:
+        WrongUsage: there is no project or no API key, or the ``operator`` extra isn't installed.
+    """
+    from provisioning.errors import WrongUsage
+    from provisioning.operator_secrets import api_key
+
+    try:
+        from provisioning.management import Management
+    except ModuleNotFoundError as error:
+        raise WrongUsage(f"{error}; run: pip install 'edgeferry[operator]'") from error
+    project = settings.this_project
+    key = api_key(settings.api_key_file, project)
+    try:
+        management = Management(settings.url, key, project)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    with management:
+        yield management

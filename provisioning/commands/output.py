@@ -1,0 +1,101 @@
+"""What commands print: a progress bar on a terminal, then a table, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_MOST_ROWS = 20
+
+Document = dict[str, Any]
+
+
+@dataclass
+class Report:
+    """What became of each device; ``next_steps`` is for people."""
+
+    devices: list[Document] = field(default_factory=list)
+    stopped: str | None = None
+    next_steps: list[str] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    def add(self, name: str, outcome: str, detail: str = "", **more: object) -> None:
+        """One device; ``more`` is shown in JSON only."""
+        self.devices.append({"name": name, "outcome": outcome, "detail": detail, **more})
+
+    def add_failures(self, failed: Sequence[tuple[str, Exception]]) -> None:
+        """The devices that something went wrong with."""
+        for name, error in failed:
+            self.add(name, "failed", str(error))
+
+    def show(self, *, as_json: bool) -> None:
+        """Print it, and end the command with status 1 where something was not done."""
+        seconds = round(time.monotonic() - self._began, 3)
+        counts = Counter(device["outcome"] for device in self.devices)
+        if as_json:
+            document = {"devices": self.devices, "summary": counts, "seconds": seconds}
+            print_json({**document, "stopped": self.stopped})
+        else:
+            self._show(counts, seconds)
+        if self.stopped is not None or counts["failed"]:
+            raise typer.Exit(1)
+
+    def _show(self, counts: Counter[str], seconds: float) -> None:
+        # The failed ones must be seen, however many went well.
+        shown = sorted(self.devices, key=lambda device: device["outcome"] != "failed")[:_MOST_ROWS]
+        print_rows(shown, ("name", "outcome", "detail"))
+        if (rest := len(self.devices) - len(shown)) > 0:
+            typer.echo(f"… and {rest} more; --json lists all")
+        total = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        typer.echo(f"{total or 'nothing to do'} in {seconds:.1f} s")
+        if self.stopped is not None:
+            again = "what is done stays done; run the same command again to go on"
+            typer.echo(f"stopped: {self.stopped}; {again}")
+        for step in () if self.stopped or counts["failed"] else self.next_steps:
+            typer.echo(f"→ {step}")
+
+
+def print_json(document: object) -> None:
+    """Print JSON for scripts."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
+    """Print a table, nothing when it is empty."""
+    if not rows:
+        return
+    table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(row[column]) if row[column] is not None else "" for column in columns))
+    # Names and fingerprints may look like markup or emoji, and must come out whole.
+    Console(highlight=False, emoji=False, markup=False).print(table, soft_wrap=True)
+
+
+def print_facts(facts: Document) -> None:
+    """Print names and values, one pair per line."""
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' '):<{width}}{value}")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error while many things are done; silent where nobody watches."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
