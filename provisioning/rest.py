@@ -67,7 +67,10 @@ class ApiKey(httpx.Auth):
 
 
 class RestApi:
-    """Calls below one base address; ``sleep`` waits between tries, in seconds."""
+    """Calls below one base address, from any thread; ``sleep`` waits between tries, in seconds.
+
+    A refusal for too many calls holds back the calls of all threads, for as long as it says.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class RestApi:
         self._http = httpx.Client(base_url=base_url, auth=ApiKey(key), timeout=timeout)
         self._attempts = attempts
         self._sleep = sleep
+        self._open_again = 0.0  # on the monotonic clock; the server asked all calls to wait
 
     def __repr__(self) -> str:
         return f"<RestApi {self._http.base_url}>"
@@ -119,6 +123,8 @@ class RestApi:
             before_sleep=_log_first_failure,
             reraise=True,
         )
+        if (closed := self._open_again - time.monotonic()) > 0:
+            self._sleep(closed)
         return tries(self._once, method, path, body, query)
 
     def _once(self, method: str, path: str, body: Any, query: Document | None) -> Document:
@@ -132,8 +138,13 @@ class RestApi:
                 "check the address and the network",
             ) from error
         if not answer.is_success:
-            raise _refusal(answer, request)
+            raise self._heeded(_refusal(answer, request))
         return _document(answer, request)
+
+    def _heeded(self, error: ManagementError) -> ManagementError:
+        if isinstance(error, RateLimited) and (error.retry_after or 0) <= LONGEST_WAIT:
+            self._open_again = time.monotonic() + (error.retry_after or 0)
+        return error
 
 
 def entries_of(answer: Document, request: str) -> list[Document]:
