@@ -62,7 +62,8 @@ class KeyPair:
     """A certificate chain, leaf first, and the private key of the leaf."""
 
     chain: tuple[x509.Certificate, ...]
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    # The leaf says which key it is; two readings of one file are not equal as objects.
+    key: ec.EllipticCurvePrivateKey = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,3 +117,29 @@ def test_an_agent_without_a_cloud_keeps_trying_until_it_is_there(
         )
     finally:
         cloud.process.stop()
+
+
+def test_a_certificate_replaced_during_a_download_costs_neither_restart_nor_download(
+    bench: Bench,
+) -> None:
+    found = certificate(bench, bench.folder / "own", trusted=True)
+    bench.configure(**found, requests_per_second=40)
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.fleet.adopt("own", PATIENCE)
+    bench.deploy("1", bench.large_model("1", 400_000))
+    before = bench.device.await_status(
+        "it downloads", lambda s: s["target"] and s["target"]["bytes_done"] >= 65536, PATIENCE
+    )
+
+    ca, renewed = KeyPair.in_folder(bench.folder / "own", "ca"), bench.folder / "renewed"
+    new = KeyPair.in_folder(renewed, "client")
+    issue_device(ca, new, bench.cloud.address.project, "own")
+    shutil.copy(new.key, str(found["private_key"]))
+    shutil.copy(new.certificate, str(found["certificate"]))
+
+    after = bench.await_served("1")
+    assert after["certificate"]["expires"] > before["certificate"]["expires"]
+    assert bench.device.agent.log_tail(100_000).count("the credential was replaced") == 1
+    (update,) = bench.device.inspect(lambda inspector: inspector.updates(10))
+    assert update["fetched_bytes"] < 400_000 + 2 * 65536, "a checkpoint is fetched again at most"

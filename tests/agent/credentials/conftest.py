@@ -23,6 +23,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.settings import CloudSettings
 from protocol.credentials import utc_now
 from protocol.errors import ProtocolError
+from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
 from tests.support.cloud import Bench
 from tests.support.pki import Authority, Issued
@@ -57,6 +58,7 @@ class Device:
         self.server_ca = cloud.server_ca
         self.errors: list[ProtocolError] = []
         self.connections = 0
+        self.answers = 0
         self._stack = AsyncExitStack()
         folder.mkdir(exist_ok=True)
         self.install(self.issue())
@@ -99,12 +101,16 @@ class Device:
                 self.errors.append(error)
             identity.on_connection(connected, error)
 
+        def on_manifest(_manifest: Manifest) -> None:
+            self.answers += 1
+            identity.on_answer()
+
         self.session = DeviceSession(
             *golioth.address,
             identity.read,
             now=identity.now,
             settings=QUICK,
-            on_manifest=lambda _manifest: identity.on_answer(),
+            on_manifest=on_manifest,
             on_connection=on_connection,
         )
         for work in (self.session.run(), identity.run(self.session)):
@@ -121,7 +127,12 @@ class Device:
                 while not holds():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise AssertionError(f"{what}: not in time; errors: {self.errors}") from None
+            raise AssertionError(f"{what}: not in time; errors: {self.errors[:3]}") from None
+
+    async def answered(self) -> None:
+        """Wait until the server has answered over the link."""
+        before = self.answers
+        await self.eventually("an answer", lambda: self.answers > before)
 
     async def first_error(self) -> ProtocolError:
         """Why it does not connect."""
@@ -141,6 +152,10 @@ class Device:
         """Serial numbers of the certificates in the cloud's live sessions."""
         peers = [remote.peer for remote in self.cloud._gateway]
         return [peer.certificate.serial_number for peer in peers if peer.certificate]
+
+    def identities(self) -> list[str | None]:
+        """PSK identities of the cloud's live sessions."""
+        return [remote.peer.identity for remote in self.cloud._gateway]
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
