@@ -46,7 +46,10 @@ class RunningWorker:
 
 @asynccontextmanager
 async def running_worker(state_dir: Path, **settings: Any) -> AsyncIterator[RunningWorker]:
-    """A worker over drawn pictures unless the settings say otherwise; stopped at the end."""
+    """A worker over drawn pictures unless the settings say otherwise; stopped at the end.
+
+    Whatever the test did with it, its counters must balance then.
+    """
     stop = asyncio.Event()
     configured = WorkerSettings(**{"source": "synthetic:", **settings})
     worker = asyncio.create_task(run_worker(configured, state_dir, stop=stop))
@@ -59,6 +62,7 @@ async def running_worker(state_dir: Path, **settings: Any) -> AsyncIterator[Runn
     try:
         await client.call("subscribe")
         yield RunningWorker(state_dir, client)
+        assert_balanced(await client.call("status"))
     finally:
         await client.close()
         stop.set()
