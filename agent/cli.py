@@ -11,30 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent import operator_cli
+from agent.options import ConfigOption, JsonOption, LimitOption, settings_of
+
 if TYPE_CHECKING:
-    from agent.config import Settings
     from agent.inspection import Inspector
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="EDGEFERRY_CONFIG",
-        help="The TOML file; /etc/edgeferry/agent.toml when not given.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest entries shown.")]
-
-
-def _settings(config: Path | None) -> Settings:
-    from agent.config import load_settings
-    from agent.logs import set_up_logging
-
-    settings = load_settings(config)
-    set_up_logging(settings.log.level)
-    return settings
 
 
 def run(
@@ -51,7 +32,7 @@ def run(
     from agent.daemon import run_agent
     from agent.pair import run_with_worker
 
-    settings = _settings(config)
+    settings = settings_of(config)
     asyncio.run(run_with_worker(settings, config) if with_worker else run_agent(settings))
 
 
@@ -63,7 +44,7 @@ def worker(config: ConfigOption = None) -> None:
     """
     from agent.worker.main import run_worker
 
-    settings = _settings(config)
+    settings = settings_of(config)
     device = settings.device
     asyncio.run(run_worker(settings.worker, device.state_dir, names=device.names))
 
@@ -114,7 +95,7 @@ def hold(
     from states.gates import Hold
 
     held = Hold.EVERYTHING if downloads else Hold.ACTIVATION
-    write_hold(_settings(config).device.state_dir, held)
+    write_hold(settings_of(config).device.state_dir, held)
     typer.echo(f"on hold: {held}")
 
 
@@ -123,7 +104,7 @@ def release_hold(config: ConfigOption = None) -> None:
     from agent.gate import write_hold
     from states.gates import Hold
 
-    write_hold(_settings(config).device.state_dir, Hold.NOTHING)
+    write_hold(settings_of(config).device.state_dir, Hold.NOTHING)
     typer.echo("nothing is on hold")
 
 
@@ -142,7 +123,7 @@ def _show(
 ) -> None:
     from agent.inspection import Inspector
 
-    with closing(Inspector(_settings(config))) as inspector:
+    with closing(Inspector(settings_of(config))) as inspector:
         answer = ask(inspector)
     if as_json:
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -154,6 +135,7 @@ def register(app: typer.Typer) -> None:
     """Add the device's commands to the one command."""
     for command in (run, worker, status, history, releases, hold, release_hold, example_config):
         app.command()(command)
+    operator_cli.register(app)
 
 
 def device_app() -> typer.Typer:

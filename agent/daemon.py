@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from agent.config import Settings
+from agent.control import ControlServer
 from agent.credentials.identity import DeviceIdentity
 from agent.delivery import Delivery
 from agent.download.delta_fetcher import DeltaFetcher
@@ -21,15 +22,16 @@ from agent.journal.schema import utc_now
 from agent.liveness import Liveness, stall_seconds
 from agent.manifests import deployment_of
 from agent.notify import notify
+from agent.operations import SOCKET_FILE, Operations
+from agent.parts import open_store, worker_of
 from agent.progress import ProgressKeeper
 from agent.reporting import Announcer, idle_reports
-from agent.signal_worker import SignalWorker
 from agent.store.lock import lock_state_dir
-from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
 from agent.supervision import Supervision
 from agent.trial import TrialLimits
 from agent.verify import ReleaseVerifier
+from agent.worker.errors import WorkerError
 from agent.worker_client import WorkerClient
 from agent.worker_report import WorkerReport
 from protocol.errors import ProtocolError
@@ -37,7 +39,7 @@ from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
 from states.conductor import Conductor
 from states.model import Release
-from states.ports import Ports, Postponed, Worker
+from states.ports import Ports, Postponed
 from states.reasons import Transient
 
 logger = logging.getLogger(__name__)
@@ -51,30 +53,6 @@ class LoopClock:
     async def sleep(self, seconds: float) -> None:
         """Return after that time."""
         await asyncio.sleep(seconds)
-
-
-def open_store(settings: Settings) -> ReleaseStore:
-    """The release store of this configuration."""
-    device = settings.device
-    return ReleaseStore(
-        device.state_dir,
-        names=device.names,
-        reserve_bytes=device.reserve_bytes,
-        keep_releases=device.keep_releases,
-    )
-
-
-def worker_of(settings: Settings, store: ReleaseStore) -> Worker:
-    """The worker this configuration names."""
-    state_dir, worker = settings.device.state_dir, settings.worker
-    if worker.kind == "signal":
-        return SignalWorker(worker.pid_path(state_dir), store.active)
-    return WorkerClient(
-        worker.socket_path(state_dir),
-        state_dir / "releases",
-        labels_file=f"{settings.device.labels_package}.txt",
-        load_seconds=worker.load_seconds,
-    )
 
 
 class Agent:
@@ -171,6 +149,18 @@ class Agent:
                     await self._worker.figures()
                     self._conductor.wake()
 
+    async def _answer_operators(self) -> None:
+        control = ControlServer()
+        try:
+            control.listen(self._settings.device.state_dir / SOCKET_FILE, group=False)
+            await control.serve(Operations(self._settings, self._conductor, self._store).table())
+            await asyncio.Event().wait()
+        except WorkerError as error:
+            # The model is kept current without it too.
+            logger.error("operators can't reach this agent: %s", error)
+        finally:
+            await control.close()
+
     def _supervision(self) -> Supervision:
         patience = stall_seconds(
             self._settings.download.bytes_per_second, self._settings.golioth.requests_per_second
@@ -188,6 +178,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._supervision().run())
                 group.create_task(self._await_worker())
+                group.create_task(self._answer_operators())
                 group.create_task(self._identity.run(self._session))
                 if isinstance(self._worker, WorkerClient):
                     report = WorkerReport(self._worker, self._journal.outbox)

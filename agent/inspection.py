@@ -17,11 +17,11 @@ from agent.config import Settings
 from agent.credentials.known_time import KnownTime, from_text
 from agent.credentials.status import certificate_status, clock_status
 from agent.credentials.watch import CERTIFICATE_FACT, TIME_FACT
-from agent.daemon import open_store, worker_of
 from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
 from agent.journal.schema import open_for_reading
+from agent.parts import open_store, worker_of
 from agent.reporting import describe
 from agent.store.lock import LOCK_FILE
 from agent.store.release_store import ReleaseStore

@@ -44,6 +44,7 @@ def _exit_status(error: Exception) -> int | None:
     """The exit status of an error that explains itself; None for a defect, shown whole."""
     from agent.errors import ConfigurationError
     from agent.journal.schema import JournalError
+    from agent.operator_client import AgentNotAsked
     from agent.store.lock import StateDirectoryBusy
     from agent.worker.errors import WorkerError
     from protocol.errors import CredentialError
@@ -52,7 +53,14 @@ def _exit_status(error: Exception) -> int | None:
 
     if isinstance(error, (ConfigurationError, CredentialError, WrongUsage)):
         return WRONG_USAGE
-    told = (JournalError, StateDirectoryBusy, WorkerError, Postponed, ProvisioningError)
+    told = (
+        AgentNotAsked,
+        JournalError,
+        StateDirectoryBusy,
+        WorkerError,
+        Postponed,
+        ProvisioningError,
+    )
     if isinstance(error, told):
         return FAILED
     return None

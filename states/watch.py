@@ -56,14 +56,12 @@ class IdleWatch:
         try:
             now = await self._ports.worker.figures()
             found = finding(now, active)
-            if active is None or self._ports.store.contents(active) is None:
-                return None
-            if found is Finding.WENT_BACK:
+            if active is not None and found is Finding.WENT_BACK:
                 detail = now.fell_back_because or "the worker went back by itself"
                 return self._leave(active, now.serving, detail)
-            if found is Finding.SERVES_ANOTHER:
+            if active is not None and found is Finding.SERVES_ANOTHER:
                 return await self._astray(active, now)
-            await self._fine(active, now)
+            await self._fine(now)
         except Postponed as away:
             logger.debug("nothing to be seen of the worker: %s", away)
         except Exception:
@@ -72,12 +70,12 @@ class IdleWatch:
             await self._ports.clock.sleep(self._policy.longest_retry)
         return None
 
-    async def _fine(self, active: str, now: WorkerFigures) -> None:
+    async def _fine(self, now: WorkerFigures) -> None:
         if self._corrections:
-            logger.info("the worker serves release %s again", active)
+            logger.info("the worker serves release %s again", now.serving)
         self._looks_astray = self._corrections = self._refusals = 0
         if now.comparison is not None and now.comparison.shadowing:
-            await self._ports.worker.settle(active)
+            await self._ports.worker.settle(now.comparison.release)
 
     async def _astray(self, active: str, now: WorkerFigures) -> Departure | None:
         """Ask for the active release again, gently: a worker that starts finds it by itself."""
@@ -100,5 +98,7 @@ class IdleWatch:
 
     def _leave(self, active: str, serving: str | None, detail: str) -> Departure | None:
         store = self._ports.store
+        if store.contents(active) is None:
+            return None  # What can't be described can't be remembered as bad either.
         held = [r for r in (serving, store.previous()) if r is not None and store.holds(r)]
         return Departure(active, held[0] if held else None, Rejection.ENGINE_FAILING, detail)

@@ -121,8 +121,7 @@ class ReleaseStore:
         """What a release on disk consists of; None when its folder is gone or damaged."""
         try:
             return self.read_release(release_id)
-        except ReleaseDamaged as damage:
-            logger.error("%s", damage)
+        except ReleaseDamaged:
             return None
 
     def release_path(self, release_id: str) -> Path:

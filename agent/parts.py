@@ -1,0 +1,33 @@
+"""Parts that the running agent and whoever only looks at a device have in common."""
+
+from __future__ import annotations
+
+from agent.config import Settings
+from agent.signal_worker import SignalWorker
+from agent.store.release_store import ReleaseStore
+from agent.worker_client import WorkerClient
+from states.ports import Worker
+
+
+def open_store(settings: Settings) -> ReleaseStore:
+    """The release store of this configuration."""
+    device = settings.device
+    return ReleaseStore(
+        device.state_dir,
+        names=device.names,
+        reserve_bytes=device.reserve_bytes,
+        keep_releases=device.keep_releases,
+    )
+
+
+def worker_of(settings: Settings, store: ReleaseStore) -> Worker:
+    """The worker this configuration names."""
+    state_dir, worker = settings.device.state_dir, settings.worker
+    if worker.kind == "signal":
+        return SignalWorker(worker.pid_path(state_dir), store.active)
+    return WorkerClient(
+        worker.socket_path(state_dir),
+        state_dir / "releases",
+        labels_file=f"{settings.device.labels_package}.txt",
+        load_seconds=worker.load_seconds,
+    )
