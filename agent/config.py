@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
+from agent.proof_settings import ProofSettings
 from agent.store.names import PackageNames
 from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
@@ -110,14 +111,13 @@ class DownloadSettings(Section):
     )
 
 
-class UpdateSettings(WindowSettings):
+class UpdateSettings(ProofSettings, WindowSettings):
     """When a release may take over, how patient an update is, and what proves a release."""
 
     activation_windows: Windows = Field(
         (), description="Times of day at which a release may take over; any time when empty."
     )
 
-    trial_seconds: float = Field(60.0, gt=0, description="Longest trial load of a model.")
     first_retry_seconds: float = Field(5.0, gt=0, description="First wait; doubles each time.")
     longest_retry_seconds: float = Field(3600.0, gt=0, description="Longest wait.")
 

@@ -29,7 +29,6 @@ from agent.reporting import Announcer, idle_reports
 from agent.store.lock import lock_state_dir
 from agent.store.releases import ReleaseDamaged
 from agent.supervision import Supervision
-from agent.trial import TrialLimits
 from agent.verify import ReleaseVerifier
 from agent.worker.errors import WorkerError
 from agent.worker_client import WorkerClient
@@ -105,12 +104,7 @@ class Agent:
             ),
         )
         self._progress.count(downloader)
-        verifier = ReleaseVerifier(
-            store,
-            TrialLimits(wall_seconds=settings.update.trial_seconds),
-            settings.worker,
-            device.names,
-        )
+        verifier = ReleaseVerifier(store, settings.worker, device.names, settings.update)
         gate = FileGate(device.state_dir, settings.gates())
         fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)
         return Ports(self._journal, store, fetcher, verifier, self._worker, gate, LoopClock())

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from agent.trial_process import TrialJob
 from agent.worker import child
 from agent.worker.choices import Preprocessing, RuntimeName
 from states.ports import Postponed, Rejected
+from states.proof import ClassFindings, Findings, GoldenFindings
 from states.reasons import Rejection, Transient
 
-ANSWER_BYTES = 65536
+ANSWER_BYTES = 1 << 20
 COMPLAINT_BYTES = 4096
 
 
@@ -40,6 +42,17 @@ class TrialLimits:
     """Largest height and width of the model's input."""
     timed_runs: int = 10
     """At most; a slow model is timed less often."""
+    golden_pictures: int = 200
+    golden_seconds: float = 60.0
+    """For the pictures of a golden set, on top of the rest."""
+
+    def with_golden_set(self, num_threads: int) -> TrialLimits:
+        """Limits with the time that a golden set may take."""
+        return replace(
+            self,
+            wall_seconds=self.wall_seconds + self.golden_seconds,
+            cpu_seconds=self.cpu_seconds + math.ceil(self.golden_seconds) * num_threads,
+        )
 
 
 @dataclass(frozen=True)
@@ -60,15 +73,25 @@ class TrialReport:
     latency_budget_ms: float
     peak_memory_bytes: int
     sandbox: Mapping[str, str]
+    golden: GoldenFindings | None = None
+
+    @property
+    def findings(self) -> Findings:
+        """What is judged."""
+        return Findings(self.latency_ms, self.latency_budget_ms, self.golden)
 
 
 @dataclass(frozen=True)
 class TrialFiles:
-    """The files of a release; ``settings`` is its ``model.json``."""
+    """The files of a release; ``settings`` is its ``model.json``.
+
+    ``golden_set`` is a ZIP archive or a folder of pictures to classify, wherever it comes from.
+    """
 
     model: Path
     labels: Path
     settings: Path | None = None
+    golden_set: Path | None = None
 
 
 @dataclass
@@ -87,14 +110,21 @@ async def try_model(
     runtime: RuntimeName = "auto",
     num_threads: int = 1,
     preprocessing: Preprocessing | None = None,
+    golden_labels_must_be_known: bool = True,
 ) -> TrialReport:
     """Load the model, check its tensors against the labels, and classify pictures with it.
 
+    What it makes of a golden set is reported, not judged. A picture whose label the labels file
+    lacks makes the set invalid; with ``golden_labels_must_be_known`` false it counts as answered
+    wrongly, which is how an older model does on a newer set.
+
     Raises Rejected when the content is at fault: MODEL_SETTINGS_INVALID, LABELS_INVALID,
     LABEL_COUNT_MISMATCH, MODEL_INVALID, MODEL_UNSUPPORTED, TOO_LARGE, MODEL_CRASHED (with the
-    signal) or MODEL_HUNG; and Postponed when this machine is: unreadable file, no working
-    runtime.
+    signal), MODEL_HUNG or GOLDEN_SET_INVALID; and Postponed when this machine is: unreadable file,
+    no working runtime.
     """
+    if files.golden_set is not None:
+        limits = limits.with_golden_set(num_threads)
     job = TrialJob(
         parent=os.getpid(),
         model=str(files.model),
@@ -108,6 +138,10 @@ async def try_model(
         max_side=limits.max_side,
         timed_runs=limits.timed_runs,
         preprocessing=asdict(preprocessing or Preprocessing()),
+        golden_set=str(files.golden_set) if files.golden_set else None,
+        golden_pictures=limits.golden_pictures,
+        golden_seconds=limits.golden_seconds,
+        golden_labels_must_be_known=golden_labels_must_be_known,
     )
     return _verdict(await _run(job, limits), limits)
 
@@ -155,16 +189,19 @@ async def _keep_last(stream: asyncio.StreamReader, limit: int, kept: bytearray) 
 
 
 def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
-    opened = False
+    stage = None
     for answer in _answers(ending.answers):
-        opened = opened or "stage" in answer
+        stage = answer.get("stage", stage)
         if "report" in answer:
             return _report(answer["report"])
         if "rejected" in answer:
             raise Rejected(Rejection(answer["rejected"]["reason"]), answer["rejected"]["detail"])
         if "trouble" in answer:
             raise Postponed(Transient.STORAGE_ERROR, f"no trial was possible: {answer['trouble']}")
-    if opened:
+    if stage:
+        detail = f"the trial process {_how_it_ended(ending.status)} while {stage}"
+        raise Rejected(Rejection.GOLDEN_SET_INVALID, detail)
+    if stage is not None:
         raise _no_verdict(ending, limits)
     raise Postponed(
         Transient.INTERNAL_ERROR,
@@ -185,7 +222,14 @@ def _answers(text: bytes | bytearray) -> Iterator[dict[str, Any]]:
 
 def _report(answer: dict[str, Any]) -> TrialReport:
     shapes = {name: tuple(answer[name]) for name in ("input_shape", "output_shape")}
-    return TrialReport(**{**answer, **shapes})
+    return TrialReport(**{**answer, **shapes, "golden": _golden(answer["golden"])})
+
+
+def _golden(answer: dict[str, Any] | None) -> GoldenFindings | None:
+    if answer is None:
+        return None
+    classes = {label: ClassFindings(**found) for label, found in answer["classes"].items()}
+    return GoldenFindings(answer["available"], classes, answer["answers"], answer["digest"])
 
 
 def _no_verdict(ending: _Ending, limits: TrialLimits) -> Rejected:
