@@ -99,9 +99,13 @@ class FrameStore:
         """One user is done with the frame."""
         self.free(frame.slot)
 
+    def view(self, frame: Frame) -> Picture:
+        """The picture itself, as long as the frame's slot is kept."""
+        return frame_view(self._memory, frame.slot, frame.height, frame.width)
+
     def copy(self, frame: Frame) -> Picture:
-        """The picture itself, to keep."""
-        return frame_view(self._memory, frame.slot, frame.height, frame.width).copy()
+        """The picture, to keep."""
+        return self.view(frame).copy()
 
     def close(self) -> None:
         """Start no more processes; the memory goes with the object."""

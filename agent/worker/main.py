@@ -17,11 +17,13 @@ from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
 from agent.worker.frames import FrameStore, Mailbox
 from agent.worker.methods import ReleaseLayout, WorkerMethods
+from agent.worker.onlookers import Onlookers
 from agent.worker.recovery import Recovery
 from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
 from agent.worker.shadow import Shadow
 from agent.worker.swap import Swapper
+from agent.worker.versions import ModelVersions
 from agent.worker.watch import ServiceWatch, status_text
 from states.ports import Rejected
 
@@ -83,17 +85,22 @@ async def _run(
     tasks: asyncio.TaskGroup,
     stopped: asyncio.Event,
 ) -> None:
-    mailbox = Mailbox(store)
-    capture = Capture(settings, store, mailbox, control.publish)
+    mailbox, versions = Mailbox(store), ModelVersions(layout.state_dir)
+    onlookers = Onlookers(settings.preview, versions, control.publish)
+    publish = onlookers.publish
+    capture = Capture(settings, store, mailbox, publish)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
     shadow = Shadow(serving, store, tasks)
     recovery = Recovery(
-        serving, shadow, store, engines, tasks, control.publish, lambda: layout.linked("previous")
+        serving, shadow, store, engines, tasks, publish, lambda: layout.linked("previous")
     )
-    swapper = Swapper(serving, recovery, shadow, store, engines, control.publish)
-    methods = WorkerMethods(layout, serving, swapper, recovery, shadow, capture, store)
+    swapper = Swapper(serving, recovery, shadow, store, engines, publish)
+    methods = WorkerMethods(
+        layout, serving, swapper, recovery, shadow, capture, store, onlookers.notices
+    )
     watch = ServiceWatch(settings, layout.state_dir)
     await control.serve(methods.table())
+    onlookers.start(methods, store)
     jobs = [
         tasks.create_task(serving.run(), name="classify"),
         tasks.create_task(capture.run(), name="capture"),
@@ -109,6 +116,7 @@ async def _run(
         for job in jobs:
             job.cancel()
         await control.close()
+        await onlookers.stop()
         await swapper.close()
         await asyncio.wait(jobs)
 

@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import cv2
-
 from agent.control import Method, Parameters
 from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
 from agent.worker.capture import Capture
 from agent.worker.engine import ReleaseFiles
 from agent.worker.errors import ControlError
 from agent.worker.frames import FrameStore
+from agent.worker.jpeg import encode_jpeg
+from agent.worker.notices import Notices
 from agent.worker.recovery import Recovery
 from agent.worker.serving import RESULTS_KEPT, Serving
 from agent.worker.shadow import Shadow
 from agent.worker.swap import Swapper
-from agent.worker.tensors import Picture
-
-JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,7 @@ class WorkerMethods:
     shadow: Shadow
     capture: Capture
     store: FrameStore
+    notices: Notices
     instance: str = field(default_factory=lambda: uuid4().hex)
     """Differs from one start of the worker to the next: its counters begin anew with it."""
 
@@ -129,7 +127,7 @@ class WorkerMethods:
                 "no-frame", f"{self.capture.status.address} has given no picture yet"
             )
         frame, result = last
-        jpeg = await asyncio.to_thread(_jpeg, self.store.copy(frame))
+        jpeg = await asyncio.to_thread(encode_jpeg, self.store.copy(frame))
         label, confidence = result.top[0] if result else (None, None)
         return {
             "jpeg": base64.b64encode(jpeg).decode("ascii"),
@@ -155,6 +153,7 @@ class WorkerMethods:
             "last_error": self.recovery.last_error,
             "comparison": comparison.to_json() if comparison else None,
             "fell_back": self.recovery.fell_back,
+            "events": self.notices.counts.to_json(),
         }
 
 
@@ -177,10 +176,3 @@ def _flag(parameters: Parameters, name: str) -> bool:
     if not isinstance(value, bool):
         raise ControlError("bad-request", f"params.{name} is neither true nor false")
     return value
-
-
-def _jpeg(picture: Picture) -> bytes:
-    encoded, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise ControlError("no-frame", "the last frame could not be encoded as JPEG")
-    return bytes(jpeg.tobytes())

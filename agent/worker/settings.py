@@ -16,6 +16,7 @@ from agent.worker.choices import (
     RuntimeName,
 )
 from agent.worker.errors import SourceError
+from agent.worker.preview.settings import PreviewSettings
 from agent.worker.source_address import SourceAddress
 
 DEFAULT_STATE_DIR = Path("/var/lib/edgeferry")
@@ -97,6 +98,10 @@ class WorkerSettings(BaseModel):
     )
     statistics_seconds: float = Field(
         10.0, gt=0, description="How often subscribers of the control socket get the statistics."
+    )
+
+    preview: PreviewSettings = Field(
+        PreviewSettings(), description="The live picture and figures in a browser; off by default."
     )
 
     @field_validator("source")
