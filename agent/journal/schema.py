@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from agent.journal.way_back import go_back, keep_copy
 from states.ports import Postponed
 from states.reasons import Transient
 
@@ -144,6 +145,17 @@ class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 
 
+class NewerJournalError(JournalError):
+    """A newer agent has changed the tables. ``change`` is the first one that is not known here."""
+
+    def __init__(self, path: Path, changes: list[str]) -> None:
+        super().__init__(
+            f"journal {path} was made by a newer agent (it has {', '.join(changes)}); "
+            "install that version again, or restore the state folder's backup"
+        )
+        self.change = changes[0]
+
+
 @contextmanager
 def journal_errors() -> Iterator[None]:
     """Turn what a full or failing disk does to SQLite into Postponed."""
@@ -164,12 +176,17 @@ def open_journal(path: Path) -> Database:
     """Open the journal for writing, bringing its tables up to date.
 
     A damaged file is put aside as ``state.db.damaged-…`` and a new one begun: what serves is known
-    from the ``current`` link, so nothing that matters to the running model is lost.
+    from the ``current`` link, so nothing that matters to the running model is lost. The same goes
+    for a file that a newer agent has changed, if that one left a copy from before.
 
     Raises:
         JournalError: the file can't be written, or was made by a newer agent.
     """
     try:
+        return _open(path)
+    except NewerJournalError as newer:
+        if not go_back(path, newer.change):
+            raise
         return _open(path)
     except sqlite3.DatabaseError as damage:
         if isinstance(damage, sqlite3.OperationalError):
@@ -195,6 +212,9 @@ def _open(path: Path) -> Database:
         db.enable_wal()
         db.execute("PRAGMA synchronous=FULL")
         _refuse_newer(db, path)
+        pending = migrations.pending(db)
+        if pending and migrations.applied(db):
+            keep_copy(db, path, pending[0].name)
         migrations.apply(db)
     except BaseException:
         connection.close()
@@ -212,10 +232,7 @@ def _refuse_newer(db: Database, path: Path) -> None:
     known |= {migration.name for migration in migrations._migrations}
     newer = [step.name for step in migrations.applied(db) if step.name not in known]
     if newer:
-        raise JournalError(
-            f"journal {path} was made by a newer agent (it has {', '.join(newer)}); "
-            "install that version again, or restore the state folder's backup"
-        )
+        raise NewerJournalError(path, newer)
 
 
 def open_for_reading(path: Path) -> Database:
