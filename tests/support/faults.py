@@ -16,7 +16,7 @@ import numpy as np
 
 RUNTIME = "tflite-runtime"
 """What ``worker.runtime`` has to be for faults to come true."""
-LATE = 100
+LATE = 40
 """Runs after which a fault begins: more than a trial takes, with the warming before a switch."""
 
 _RUNTIME_FOLDER = Path(__file__).parent / "misbehaving"

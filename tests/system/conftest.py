@@ -13,6 +13,7 @@ import pytest
 from demo.fleet import Fleet
 from demo.stage import CloudProcess, Device, Document
 from tests.support.tiny_models import TinyModel, reversed_colours
+from tests.support.worker_harness import assert_balanced
 
 PATIENCE = 60.0
 LABELS = b"red\ngreen\n"
@@ -121,6 +122,15 @@ def make_bench(cloud: CloudProcess, folder: Path, name: str) -> Iterator[Bench]:
     bench.use_psk(plain)
     try:
         yield bench
+        assert_all_counted(bench.device)
     finally:
         bench.device.stop()
         fleet.close()
+
+
+def assert_all_counted(device: Device) -> None:
+    """Whatever was done to a device: of a worker that is there, the counters balance."""
+    if (device.state_dir / "worker.sock").exists():
+        status = device.inspect(lambda inspector: inspector.status())
+        if status and "frames" in (status["worker"] or {}):
+            assert_balanced(status["worker"])

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from demo.stage import EDGEFERRY, CloudProcess, await_that
+from tests.support.worker_harness import assert_balanced
 from tests.system.conftest import LABELS, PATIENCE, Bench
 
 pytestmark = pytest.mark.system
@@ -75,9 +76,7 @@ def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_serves_on(running: 
     assert status["active"]["id"] == before["active"]["id"]
     assert status["worker"]["release"] == before["active"]["id"]
     assert status["worker"]["classified"] > before["worker"]["classified"]
-    figures = status["worker"]
-    known = figures["classified"] + figures["dropped"] + figures["unserved"]
-    assert figures["frames"] == known + figures["in_flight"]
+    assert_balanced(status["worker"])
 
 
 def test_the_same_content_again_does_nothing(running: Bench) -> None:

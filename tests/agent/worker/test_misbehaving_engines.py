@@ -50,7 +50,7 @@ async def watch_b(worker: RunningWorker, model: bytes) -> int:
 async def test_when_an_engine_fails_in_the_window_the_warm_one_before_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
 ) -> None:
-    async with serving_a(tmp_path, monkeypatch, frame_seconds=0.4) as worker:
+    async with serving_a(tmp_path, monkeypatch, frame_seconds=2) as worker:
         warm = await watch_b(worker, with_fault(FLOAT.build(), fault))
         status = await worker.client.until(lambda now: now["fell_back"])
         assert status["fell_back"]["reason"] == reason
@@ -62,34 +62,3 @@ async def test_when_an_engine_fails_in_the_window_the_warm_one_before_serves_on(
         assert (again["release"], again["engine"]["pid"]) == ("a", warm)
         assert again["state"] == "serving"
         assert_balanced(again)
-
-
-async def test_slowing_down_shows_beside_the_release_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with serving_a(tmp_path, monkeypatch) as worker:
-        await watch_b(worker, with_fault(FLOAT.build(), "slow", seconds=0.05))
-
-        def slow(status: dict[str, Any]) -> bool:
-            comparison = status["comparison"]
-            p95 = comparison["candidate"]["inference_ms"]["p95"] if comparison else None
-            return bool(p95 and p95 > 10 * comparison["previous_side"]["inference_ms"]["p95"])
-
-        status = await worker.client.until(slow)
-        assert (status["release"], status["errors"]) == ("b", 0)
-        assert status["comparison"]["same_frames"]
-        assert_balanced(status)
-
-
-async def test_answering_one_class_shows_beside_the_release_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with serving_a(tmp_path, monkeypatch) as worker:
-        await watch_b(worker, with_fault(TinyModel().build(), "constant", after=7))
-        status = await worker.client.until(lambda now: now["comparison"]["compared"] >= 40)
-        comparison = status["comparison"]
-        assert comparison["candidate"]["classes"] == {"red": comparison["compared"]}
-        assert comparison["previous_side"]["classes"].keys() == {"red", "green"}
-        right = comparison["previous_side"]["classes"]["red"]
-        assert comparison["agreed"] == right
-        assert_balanced(status)
