@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCHES := download swap inference
 
-.PHONY: help demo test lint type imports unit bench diagram wheel wheelhouse clean
+.PHONY: help demo test lint type imports unit bench prove diagram wheel wheelhouse clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -38,6 +38,9 @@ unit: $(READY)
 
 bench: $(READY)  ## Race every part against its baseline, quickly
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick $(ARGS) || exit; done
+
+prove: $(READY)  ## Try hundreds of damaged releases on a serving device; BUDGET=seconds for fewer
+	$(BIN)/python -m tests.prove --budget $(or $(BUDGET),0) $(ARGS)
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine
 	$(BIN)/python -m states.diagram > docs/state-machine.md

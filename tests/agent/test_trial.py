@@ -9,20 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from agent.trial import TrialFiles, TrialLimits, TrialReport, try_model
 from agent.worker.choices import RuntimeName
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection
+from tests.support.mutations import mutated_model
 from tests.support.runtimes import RUNTIMES, works
-from tests.support.tiny_models import DataType, TinyModel
+from tests.support.tiny_models import DataType, TinyModel, reversed_colours
 
 Put = Callable[..., TrialFiles]
 
 LIMITS = TrialLimits(wall_seconds=60, timed_runs=2)
-MUTATIONS = 20
+MUTATIONS = 10
 
 
 @pytest.fixture
@@ -219,37 +219,21 @@ async def test_the_child_gets_no_credentials_from_the_environment(
     assert "GOLIOTH_PSK" not in seen[0]
 
 
-def _mutated(model: bytes, number: int) -> bytes:
-    """Truncations, flipped bits, spoiled headers, noise behind the right magic number."""
-    rng = random.Random(number)
-    content = bytearray(model)
-    kind = number % 4
-    if kind == 0:
-        return bytes(content[: rng.randrange(8, len(content))])
-    if kind == 1:
-        for _ in range(rng.randrange(1, 12)):
-            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    elif kind == 2:
-        position = rng.randrange(8, 64)
-        content[position : position + 4] = rng.randbytes(4)
-    else:
-        content[8:] = np.random.default_rng(number).bytes(len(content) - 8)
-    return bytes(content)
-
-
 @pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_mutated_models_get_a_reason_and_harm_nobody(put: Put, runtime: RuntimeName) -> None:
-    model = TinyModel().build()
+    model, other = TinyModel().build(), reversed_colours().build()
     at_once = asyncio.Semaphore(3)
 
     async def outcome(number: int) -> TrialReport | Rejected:
         async with at_once:
             try:
-                return await try_model(put(_mutated(model, number)), LIMITS, runtime=runtime)
+                return await try_model(
+                    put(mutated_model(model, other, number)[1]), LIMITS, runtime=runtime
+                )
             except Rejected as rejected:
                 return rejected
 
     outcomes = await asyncio.gather(*(outcome(number) for number in range(MUTATIONS)))
     rejected = [found for found in outcomes if isinstance(found, Rejected)]
     assert all(found.detail for found in rejected)
-    assert len(rejected) > MUTATIONS // 2
+    assert len(rejected) > MUTATIONS // 3

@@ -1,0 +1,61 @@
+"""What ``make prove`` runs, and what each part answers with."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Time for a part, in seconds from its beginning; 0 for all it takes."""
+
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the part should come to its end."""
+        return bool(self.seconds) and time.monotonic() - self.began > self.seconds
+
+
+@dataclass
+class Proof:
+    """What a part found. It holds when nothing is in ``broken``."""
+
+    wanted: int
+    """Cases of the full run."""
+    done: int = 0
+    broken: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """What became of the cases, for people."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything that was tried was as it should be, and something was tried."""
+        return self.done > 0 and not self.broken
+
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (cases done, cases wanted)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing to prove. ``run`` gets an empty folder of its own."""
+
+    name: str
+    about: str
+    run: Callable[[Path, Budget, Progress], Awaitable[Proof]]
+
+
+def all_parts() -> tuple[Part, ...]:
+    """Every part, in the order they are run; add yours here."""
+    from tests.prove.mutated_releases import parts as mutated_releases
+
+    return (*mutated_releases(),)

@@ -1,0 +1,64 @@
+"""A slice of what ``make prove`` runs in full, and the parts it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.worker.model_settings import parse_model_settings
+from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
+from tests.prove.parts import Budget, Proof, all_parts
+from tests.support.mutations import mutated_model
+from tests.support.tiny_models import TinyModel, reversed_colours
+
+SLICE_SECONDS = 3.0
+
+
+@pytest.mark.system
+async def test_damaged_releases_harm_nobody(tmp_path: Path) -> None:
+    seen: list[int] = []
+    first = parts()[0]
+    proof = await first.run(tmp_path, Budget(SLICE_SECONDS), lambda done, wanted: seen.append(done))
+    assert proof.broken == []
+    assert proof.holds
+    assert sum(proof.counts.values()) == proof.done
+    assert seen == sorted(seen)
+
+
+def test_at_least_five_hundred_models_are_offered_in_a_full_run() -> None:
+    assert MODELS >= 500
+    assert sorted(order()) == list(range(MODELS + 3 * OF_EACH_OTHER))
+
+
+def test_a_short_run_has_something_of_everything() -> None:
+    kinds = {damaged(number)[0].split(":")[0] for number in order()[:27]}
+    assert kinds == {"model", "model-settings damaged", "labels damaged", "golden-set damaged"}
+
+
+def test_damage_is_the_same_for_the_same_number_and_seldom_none() -> None:
+    model, other = TinyModel().build(), reversed_colours().build()
+    damage = [mutated_model(model, other, number) for number in range(200)]
+    assert damage == [mutated_model(model, other, number) for number in range(200)]
+    assert sum(content == model for _, content in damage) < 10
+    assert len({how for how, _ in damage}) > 20
+
+
+def test_the_release_that_is_damaged_is_a_good_one() -> None:
+    assert parse_model_settings(GOOD["model-settings"]).resize == "squash"
+
+
+def test_every_part_has_a_name_of_its_own() -> None:
+    names = [part.name for part in all_parts()]
+    assert len(set(names)) == len(names) > 0
+
+
+def test_nothing_tried_is_nothing_proved() -> None:
+    assert not Proof(wanted=5).holds
+    assert not Proof(wanted=5, done=5, broken=["one"]).holds
+    assert Proof(wanted=5, done=5).holds
+
+
+def test_a_budget_of_nothing_is_never_spent() -> None:
+    assert not Budget(0).spent
+    assert Budget(1.0, began=0.0).spent
