@@ -25,9 +25,10 @@ log = logging.getLogger(__name__)
 
 RESULTS_KEPT = 1000
 TALLIES_KEPT = 16
-# A second frame waits in the engine only if one takes it less: then the way there and back is a
-# good part of the whole. Otherwise the frame would only grow old there while a newer one comes.
-SECOND_FRAME_BELOW_MS = 5.0
+# The engine gets its next frame so long before it should be done with the one in hand: it need not
+# wait for the way there and back, nor does the frame grow old there while a newer one comes. The
+# event loop's clock wakes up to a millisecond late.
+HAND_OVER_AHEAD_SECONDS = 0.0015
 
 
 @dataclass
@@ -88,7 +89,11 @@ class Serving:
         """Frames that a failed engine did not answer, in order."""
         self._last: Frame | None = None
         self._last_result: Result | None = None
-        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._began = 0.0
+        """When the engine began with the first frame it has in hand, by the loop's clock."""
+        self._next_look: asyncio.TimerHandle | None = None
+        self._broken: asyncio.Future[None] = self._loop.create_future()
         mailbox.arrived = self._frame_arrived
 
     async def run(self) -> None:
@@ -145,6 +150,8 @@ class Serving:
             tenure = self.active
             if tenure and tenure.engine:
                 hand = _InHand(frame, tenure, tenure.engine)
+                if not self._in_hand:
+                    self._began = self._loop.time()
                 self._in_hand.append(hand)
                 tenure.engine.submit(frame, partial(self._answered, hand))
             else:
@@ -152,17 +159,27 @@ class Serving:
 
     def _may_take(self) -> bool:
         """Whether the next frame can be given to the active engine, or must be dropped."""
-        engine = self.active.engine if self.active else None
         if not self._in_hand:
             return True
+        engine = self.active.engine if self.active else None
         # Results come in the order of the frames: the engine before answers first.
-        if engine is None or self._in_hand[0].engine is not engine:
+        if engine is None or self._in_hand[0].engine is not engine or len(self._in_hand) > 1:
             return False
-        return len(self._in_hand) < 2 and 0 < engine.busy_ms < SECOND_FRAME_BELOW_MS
+        due = self._began + engine.busy_ms / 1e3 - HAND_OVER_AHEAD_SECONDS
+        if self._loop.time() >= due:
+            return True
+        if self._next_look is None:
+            self._next_look = self._loop.call_at(due, self._look_again)
+        return False
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        self._frame_arrived()
 
     def _answered(self, hand: _InHand, outcome: Outcome) -> None:
         with self._ended_by_defects():
             self._in_hand.popleft()
+            self._began = self._loop.time()
             if isinstance(outcome, EngineFailed):
                 self._returned.append(hand.frame)
                 if hand.tenure is self.active and hand.tenure.engine is hand.engine:
