@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ async def running_worker(state_dir: Path, **settings: Any) -> AsyncIterator[Runn
         await client.close()
         stop.set()
         await worker
+
+
+def engine_pids() -> set[int]:
+    """Engine processes of the workers that this process runs."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return {child for child, command in commands.items() if b"engine_process" in command}
 
 
 def assert_balanced(status: dict[str, Any]) -> None:

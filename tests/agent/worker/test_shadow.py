@@ -11,12 +11,7 @@ import cv2
 import numpy as np
 
 from tests.support.tiny_models import TinyModel, reversed_colours
-from tests.support.worker_harness import RunningWorker, assert_balanced, running_worker
-
-
-def engines() -> set[int]:
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return {int(child) for child in children}
+from tests.support.worker_harness import RunningWorker, assert_balanced, engine_pids, running_worker
 
 
 def red_pictures(folder: Path) -> str:
@@ -75,11 +70,11 @@ async def test_settling_ends_the_shadow_and_may_be_repeated(tmp_path: Path) -> N
     async with running_worker(tmp_path) as worker:
         await worker.serve("a")
         await watch(worker, "b")
-        assert len(engines()) == 2
+        assert len(engine_pids()) == 2
         assert not (await worker.client.call("settle", release="a"))["settled"]
         assert (await worker.client.call("settle", release="b"))["settled"]
         assert not (await worker.client.call("settle", release="b"))["settled"]
-        assert len(engines()) == 1
+        assert len(engine_pids()) == 1
         status = await worker.classified(3)
         assert (status["release"], status["comparison"]) == ("b", None)
         assert_balanced(status)
@@ -99,7 +94,7 @@ async def test_going_back_to_the_shadow_is_a_switch_to_the_same_warm_engine(
         status = await worker.classified(3)
         assert (status["release"], status["engine"]["pid"]) == ("a", warm)
         assert (status["comparison"], status["fell_back"]) == (None, None)
-        assert engines() == {warm}
+        assert engine_pids() == {warm}
         assert_balanced(status)
 
 
@@ -158,7 +153,7 @@ async def test_another_release_supersedes_a_watched_one(tmp_path: Path) -> None:
         assert (await watch(worker, "c"))["shadow"] == "b"
         comparison = (await compared(worker, 2))["comparison"]
         assert (comparison["release"], comparison["previous"]) == ("c", "b")
-        assert len(engines()) == 2
+        assert len(engine_pids()) == 2
 
 
 async def test_withdrawing_ends_the_shadow_too(tmp_path: Path) -> None:
@@ -166,5 +161,5 @@ async def test_withdrawing_ends_the_shadow_too(tmp_path: Path) -> None:
         await worker.serve("a")
         await watch(worker, "b")
         await worker.client.call("withdraw")
-        assert engines() == set()
+        assert engine_pids() == set()
         assert (await worker.client.call("status"))["comparison"] is None

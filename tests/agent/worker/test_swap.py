@@ -15,13 +15,7 @@ from agent.worker.errors import RuntimeUnavailable
 from agent.worker.runtime import find_runtime
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_client import Refused, write_release
-from tests.support.worker_harness import assert_balanced, running_worker
-
-
-def engines_of(worker: int) -> set[int]:
-    children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
-    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    return {child for child, command in commands.items() if b"engine_process" in command}
+from tests.support.worker_harness import assert_balanced, engine_pids, running_worker
 
 
 def priorities_of(pid: int) -> list[int]:
@@ -131,18 +125,18 @@ async def test_the_old_engine_is_gone_after_the_commit(tmp_path: Path) -> None:
         await worker.serve("a")
         old = (await worker.client.call("status"))["engine"]["pid"]
         await worker.serve("b")
-        assert old not in engines_of(os.getpid())
+        assert old not in engine_pids()
 
 
 async def test_prepare_and_commit_may_be_repeated(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
         first, second = await asyncio.gather(worker.prepare("a"), worker.prepare("a"))
         assert first == second
-        assert len(engines_of(os.getpid())) == 1
+        assert len(engine_pids()) == 1
         await worker.client.call("commit", release="a")
         assert (await worker.client.call("commit", release="a"))["already"]
         assert (await worker.prepare("a"))["serving"]
-        assert len(engines_of(os.getpid())) == 1
+        assert len(engine_pids()) == 1
 
 
 async def test_a_second_prepare_supersedes_the_first(tmp_path: Path) -> None:
@@ -219,9 +213,9 @@ async def test_a_release_that_serves_again_counts_from_its_new_start(tmp_path: P
 async def test_a_candidate_that_dies_at_its_first_frame_gives_it_back(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
         await worker.serve("a")
-        before = engines_of(os.getpid())
+        before = engine_pids()
         await worker.prepare("b")
-        (candidate,) = engines_of(os.getpid()) - before
+        (candidate,) = engine_pids() - before
         os.kill(candidate, signal.SIGKILL)
         with pytest.raises(Refused) as caught:
             await worker.client.call("commit", release="b")
@@ -255,7 +249,7 @@ async def test_a_first_release_that_dies_at_its_first_frame_leaves_the_worker_wa
 ) -> None:
     async with running_worker(tmp_path) as worker:
         await worker.prepare("a")
-        (candidate,) = engines_of(os.getpid())
+        (candidate,) = engine_pids()
         os.kill(candidate, signal.SIGKILL)
         with pytest.raises(Refused, match="model-crashed"):
             await worker.client.call("commit", release="a")
