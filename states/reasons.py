@@ -22,6 +22,7 @@ class Rejection(StrEnum):
     MODEL_UNSUPPORTED = "model-unsupported"
     MODEL_CRASHED = "model-crashed"
     MODEL_HUNG = "model-hung"
+    MODEL_LEAKS = "model-leaks"
     MODEL_SETTINGS_INVALID = "model-settings-invalid"
     TOO_SLOW = "too-slow"
     GOLDEN_SET_INVALID = "golden-set-invalid"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agent.worker import child
 from agent.worker.engine_process import MESSAGE_BYTES, EngineJob
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from agent.worker.process import EngineProcess
 from states.ports import Rejected
 from states.reasons import Rejection
 
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from agent.worker.choices import Preprocessing, RuntimeName
     from agent.worker.frames import Frame, FrameStore
 
-EXIT_SECONDS = 0.5
+GROWTH, GROWTH_BYTES = 2, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,10 @@ class EngineSettings:
     preprocessing: Preprocessing
     load_seconds: float
     frame_seconds: float
+    watched_frame_seconds: float
+    """``frame_seconds`` while the release before can take over at once."""
+    memory_bytes: int
+    """Largest size of an engine; 0: twice its size when it was loaded, and 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,12 @@ class Engine:
     asked of it fails alike.
     """
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        connection: socket.socket,
-        settings: EngineSettings,
-    ) -> None:
+    def __init__(self, process: EngineProcess, settings: EngineSettings) -> None:
         self.description: dict[str, Any] = {}
         self.busy_ms = 0.0
         """What the last frame took in the engine."""
         self._process = process
-        self._socket = connection
+        self._socket = process.connection
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._asked: deque[Callable[[_Message | EngineFailed], None]] = deque()
@@ -89,8 +85,10 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._failure: EngineFailed | None = None
+        self._finished: asyncio.Future[None] | None = None
         self._closed = False
-        self._loop.add_reader(connection, self._readable)
+        self._warm_bytes = 0
+        self._loop.add_reader(self._socket, self._readable)
 
     @property
     def pid(self) -> int:
@@ -111,48 +109,16 @@ class Engine:
         Raises Rejected when the model or labels are at fault (also when it crashes or hangs), and
         RuntimeUnavailable or OSError when the machine is.
         """
-        engine = await cls._spawn(files, settings, store)
+        process = await EngineProcess.start(_job(files, settings, store))
+        engine = cls(process, settings)
         try:
             engine.description = await engine._loaded()
         except BaseException:
             await engine.close()
             raise
         engine.be_patient(settings.frame_seconds)
+        engine._warm_bytes = engine.resident_bytes()
         return engine
-
-    @classmethod
-    async def _spawn(
-        cls, files: ReleaseFiles, settings: EngineSettings, store: FrameStore
-    ) -> Engine:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        job = EngineJob(
-            parent=os.getpid(),
-            socket=theirs.fileno(),
-            frames=store.read_only,
-            model=str(files.model),
-            labels=str(files.labels),
-            settings=str(files.settings) if files.settings else None,
-            top_k=settings.top_k,
-            runtime=settings.runtime,
-            num_threads=settings.num_threads,
-            preprocessing=asdict(settings.preprocessing),
-        )
-        command = [sys.executable, "-P", "-m", "agent.worker.engine_process", job.to_json()]
-        descriptors = (theirs.fileno(), store.read_only)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=descriptors,
-                env=child.environment(),
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return cls(process, ours, settings)
 
     async def _loaded(self) -> dict[str, Any]:
         try:
@@ -166,6 +132,8 @@ class Engine:
             raise RuntimeUnavailable(detail)
         if reason == "unreadable":
             raise OSError(detail)
+        if reason == Rejection.MODEL_CRASHED:
+            detail += self._process.last_words()
         raise Rejected(Rejection(reason), detail)
 
     def be_patient(self, seconds: float) -> None:
@@ -175,6 +143,21 @@ class Engine:
             self._timer.cancel()
             self._timer = None
             self._check_patience()
+
+    def resident_bytes(self) -> int:
+        """Memory it takes, without the frames it shares with the worker."""
+        return self._process.resident_bytes()
+
+    def check_size(self) -> None:
+        """Fail when it has grown beyond what it may."""
+        limit = self._settings.memory_bytes or GROWTH * self._warm_bytes + GROWTH_BYTES
+        size = self.resident_bytes()
+        if size > limit and self._failure is None:
+            detail = (
+                f"the engine takes {size >> 20} MiB and may take {limit >> 20}; "
+                f"when it was loaded it took {self._warm_bytes >> 20}"
+            )
+            self.fail(EngineFailed(Rejection.MODEL_LEAKS, detail))
 
     def submit(self, frame: Frame, done: Callable[[Outcome], None], *, quiet: bool = False) -> None:
         """Have a frame classified; ``done`` is called with the outcome, never from in here.
@@ -263,6 +246,7 @@ class Engine:
         elif self._asked:
             self._silent_since = self._loop.time()
             self._asked.popleft()(answer)
+            self._note_finished()
 
     def fail(self, failure: EngineFailed) -> None:
         """Use the engine no more: whatever is asked of it fails so, now and later."""
@@ -271,6 +255,17 @@ class Engine:
         asked, self._asked = self._asked, deque()
         for done in asked:
             done(self._failure)
+        self._note_finished()
+
+    async def finished(self) -> None:
+        """Return when it has answered everything it was asked, or failed."""
+        if self._asked:
+            self._finished = self._loop.create_future()
+            await self._finished
+
+    def _note_finished(self) -> None:
+        if self._finished and not self._asked and not self._finished.done():
+            self._finished.set_result(None)
 
     def _connection_ended(self) -> None:
         self._loop.remove_reader(self._socket)
@@ -278,16 +273,8 @@ class Engine:
             self._ending = self._loop.create_task(self._tell_ending(), name="engine ending")
 
     async def _tell_ending(self) -> None:
-        detail = f"the engine {_how_it_ended(await self._exit_code())} while {self._doing}"
+        detail = f"the engine {await self._process.ending()} while {self._doing}"
         self.fail(EngineFailed(Rejection.MODEL_CRASHED, detail))
-
-    async def _exit_code(self) -> int:
-        try:
-            async with asyncio.timeout(EXIT_SECONDS):
-                return await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            return await self._process.wait()
 
     async def close(self) -> None:
         """End the process, whatever it does: it holds nothing worth saving."""
@@ -297,16 +284,24 @@ class Engine:
         self.fail(EngineFailed(Rejection.MODEL_CRASHED, "the engine was closed"))
         if self._timer:
             self._timer.cancel()
-        self._socket.close()
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        self._process.kill()
+        if self._ending:
+            await self._ending
+        await self._process.end()
 
 
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit status {code}"
-    return f"was killed by {signal.Signals(-code).name}"
+def _job(files: ReleaseFiles, settings: EngineSettings, store: FrameStore) -> EngineJob:
+    return EngineJob(
+        parent=os.getpid(),
+        frames=store.read_only,
+        model=str(files.model),
+        labels=str(files.labels),
+        settings=str(files.settings) if files.settings else None,
+        top_k=settings.top_k,
+        runtime=settings.runtime,
+        num_threads=settings.num_threads,
+        preprocessing=asdict(settings.preprocessing),
+    )
 
 
 def _settle(future: asyncio.Future[Any], outcome: object) -> None:

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,6 @@ class EngineJob:
     """What an engine is started with; JSON on its command line."""
 
     parent: int
-    socket: int
-    """Descriptor of a SOCK_SEQPACKET socket."""
     frames: int
     """Read-only descriptor of the frames' shared memory."""
     model: str
@@ -43,6 +41,12 @@ class EngineJob:
     runtime: str
     num_threads: int
     preprocessing: dict[str, Any]
+    socket: int = -1
+    """Descriptor of a SOCK_SEQPACKET socket."""
+
+    def connected(self, descriptor: int) -> EngineJob:
+        """This job over that socket."""
+        return replace(self, socket=descriptor)
 
     def to_json(self) -> str:
         """The command line argument."""
@@ -78,7 +82,7 @@ class _Loader(threading.Thread):
         self.answer: dict[str, Any] = {
             "refused": {
                 "reason": "model-crashed",
-                "detail": "the engine could not load it; see its log",
+                "detail": "the engine could not load it",
             }
         }
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from agent.control import ControlServer
 from agent.notify import StatusLine, keep_watchdog, notify
 from agent.store.names import PackageNames
+from agent.worker.candidate import Loader
 from agent.worker.capture import Capture
 from agent.worker.engine import EngineSettings
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
 from agent.worker.frames import FrameStore, Mailbox
+from agent.worker.memory import Memory, watch_sizes
 from agent.worker.methods import ReleaseLayout, WorkerMethods
 from agent.worker.onlookers import Onlookers
 from agent.worker.recovery import Recovery
@@ -90,13 +92,15 @@ async def _run(
     publish = onlookers.publish
     capture = Capture(settings, store, mailbox, publish)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
-    shadow = Shadow(serving, store, tasks)
+    shadow = Shadow(serving, store, engines, tasks)
     recovery = Recovery(
         serving, shadow, store, engines, tasks, publish, lambda: layout.linked("previous")
     )
-    swapper = Swapper(serving, recovery, shadow, store, engines, publish)
+    memory = Memory(settings.memory_bytes)
+    loader = Loader(serving, shadow, memory, store, engines)
+    swapper = Swapper(serving, recovery, shadow, loader, publish)
     methods = WorkerMethods(
-        layout, serving, swapper, recovery, shadow, capture, store, onlookers.notices
+        layout, serving, swapper, recovery, shadow, memory, capture, store, onlookers.notices
     )
     watch = ServiceWatch(settings, layout.state_dir)
     await control.serve(methods.table())
@@ -105,6 +109,7 @@ async def _run(
         tasks.create_task(serving.run(), name="classify"),
         tasks.create_task(capture.run(), name="capture"),
         tasks.create_task(_serve_current(layout, swapper, recovery), name="serve current"),
+        tasks.create_task(watch_sizes(swapper.engines), name="sizes"),
         tasks.create_task(_tell_statistics(methods, control, settings), name="statistics"),
         tasks.create_task(keep_watchdog(watch.trouble), name="watchdog"),
     ]
@@ -156,4 +161,6 @@ def _engine_settings(settings: WorkerSettings) -> EngineSettings:
         settings.preprocessing,
         settings.load_seconds,
         settings.frame_seconds,
+        settings.watched_frame_seconds,
+        settings.engine_memory_bytes,
     )

@@ -17,6 +17,7 @@ from agent.worker.engine import ReleaseFiles
 from agent.worker.errors import ControlError
 from agent.worker.frames import FrameStore
 from agent.worker.jpeg import encode_jpeg
+from agent.worker.memory import Memory
 from agent.worker.notices import Notices
 from agent.worker.recovery import Recovery
 from agent.worker.serving import RESULTS_KEPT, Serving
@@ -69,6 +70,7 @@ class WorkerMethods:
     swapper: Swapper
     recovery: Recovery
     shadow: Shadow
+    memory: Memory
     capture: Capture
     store: FrameStore
     notices: Notices
@@ -152,6 +154,7 @@ class WorkerMethods:
             "source": asdict(self.capture.status),
             "last_error": self.recovery.last_error,
             "comparison": comparison.to_json() if comparison else None,
+            "memory": self.memory.figures(self.swapper.engines()),
             "fell_back": self.recovery.fell_back,
             "events": self.notices.counts.to_json(),
         }

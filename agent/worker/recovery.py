@@ -62,13 +62,17 @@ class Recovery:
             task.cancel()
             await asyncio.wait([task])
 
+    def restart(self, tenure: Tenure) -> None:
+        """Load the active release again, which has no engine any more."""
+        self._restarting = self._tasks.create_task(self._restart(tenure))
+
     def _engine_failed(self, tenure: Tenure, engine: Engine, failure: EngineFailed) -> None:
         self._tasks.create_task(engine.close())
         self._report(tenure, failure.reason, failure.detail)
         active = self._serving.active
         if active and active.engine is None:
             self._note_failure(active)
-            self._restarting = self._tasks.create_task(self._restart(active))
+            self.restart(active)
         elif active and tenure.proven.exception() is None:
             self._note_fall(tenure, active)
 

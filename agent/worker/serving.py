@@ -44,6 +44,8 @@ class Tenure:
     )
     """Done once a frame was classified; holds the EngineFailed that came instead."""
     tally: Tally = field(default_factory=Tally)
+    drained: bool = False
+    """Whether the release before had to go first, for want of memory."""
     gap_ms: float | None = None
     """Between the last result before the switch and this release's first one."""
     failure: tuple[str, str] = ("", "")

@@ -96,6 +96,25 @@ class WorkerSettings(BaseModel):
     frame_seconds: float = Field(
         5.0, gt=0, description="Time a frame may take to classify before the engine counts as hung."
     )
+    watched_frame_seconds: float = Field(
+        0.8,
+        gt=0,
+        description="The same within the commit window, while the release before is warm and can "
+        "take over at once; a model that usually takes longer gets five times that.",
+    )
+    memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Memory the worker and its engines may take together. 0: what the cgroup "
+        "allows, and what the machine has available, less 32 MiB. When two engines do not fit, a "
+        "swap lets go of the old one first, and frames are dropped meanwhile.",
+    )
+    engine_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Size at which an engine counts as leaking and is replaced. 0: twice what it "
+        "took when it was loaded, and 64 MiB.",
+    )
     statistics_seconds: float = Field(
         10.0, gt=0, description="How often subscribers of the control socket get the statistics."
     )

@@ -14,12 +14,15 @@ from functools import partial
 from typing import Any
 
 from agent.worker.counters import Result, Tally, utc_now
-from agent.worker.engine import Engine, Outcome, ReleaseFiles
+from agent.worker.engine import Engine, EngineSettings, Outcome, ReleaseFiles
 from agent.worker.errors import EngineFailed
 from agent.worker.frames import Frame, FrameStore
 from agent.worker.serving import Serving, Tenure
 
 log = logging.getLogger(__name__)
+
+USUAL_TIMES = 5
+"""A watched engine may at any rate take that many times as long as it usually does."""
 
 
 @dataclass
@@ -79,9 +82,16 @@ class Comparison:
 class Shadow:
     """The one engine that classifies along, if any, and what became of the comparison."""
 
-    def __init__(self, serving: Serving, store: FrameStore, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        store: FrameStore,
+        settings: EngineSettings,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self.comparison: Comparison | None = None
         self._store = store
+        self._settings = settings
         self._tasks = tasks
         self._engine: Engine | None = None
         serving.on_result.append(self._follow)
@@ -104,7 +114,10 @@ class Shadow:
         self.let_go("another release took over")
         self.comparison = Comparison(candidate, previous, why_not=why_not)
         self._engine, previous.engine = previous.engine, None
-        if self._engine is None and why_not is None:
+        if self._engine:
+            self._engine.be_patient(self._settings.frame_seconds)
+            self._judge_sooner(candidate)
+        elif why_not is None:
             self.comparison.why_not = f"release {previous.release} had no engine"
 
     def take(self, why: str) -> tuple[ReleaseFiles, Engine] | None:
@@ -123,15 +136,31 @@ class Shadow:
             self._end(why)
             self._tasks.create_task(engine.close())
 
+    async def make_way(self, why: str) -> None:
+        """End the engine; returns when its memory is free. What was compared stays."""
+        engine, self._engine = self._engine, None
+        if engine:
+            self._end(why)
+            await engine.close()
+
     async def forget(self) -> None:
         """End the engine and the comparison."""
-        engine, self._engine, self.comparison = self._engine, None, None
-        if engine:
-            await engine.close()
+        await self.make_way("the comparison is over")
+        self.comparison = None
 
     def _end(self, why: str) -> None:
         if self.comparison:
             self.comparison.why_not = why
+            if candidate := self.comparison.candidate.engine:
+                candidate.be_patient(self._settings.frame_seconds)
+
+    def _judge_sooner(self, candidate: Tenure) -> None:
+        """Somebody can take over at once, so silence need not be borne for long."""
+        settings = self._settings
+        if candidate.engine:
+            usual = USUAL_TIMES * candidate.engine.busy_ms / 1e3
+            seconds = max(settings.watched_frame_seconds, usual)
+            candidate.engine.be_patient(min(seconds, settings.frame_seconds))
 
     def _follow(self, frame: Frame, result: Result) -> None:
         comparison, engine = self.comparison, self._engine

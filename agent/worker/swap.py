@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from agent.worker.engine import Engine, EngineSettings, ReleaseFiles
-from agent.worker.errors import ControlError, EngineFailed
-from agent.worker.frames import FrameStore
+from agent.worker.candidate import Candidate, Loader, NoRoom
+from agent.worker.engine import Engine, ReleaseFiles
+from agent.worker.errors import ControlError, RuntimeUnavailable
 from agent.worker.recovery import Recovery
 from agent.worker.serving import Serving, Tenure
 from agent.worker.shadow import Shadow
@@ -19,24 +18,8 @@ from states.ports import Rejected
 log = logging.getLogger(__name__)
 
 FIRST_FRAME_SECONDS = 2.0
-WARM_FRAMES = 3
 
 Publish = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Candidate:
-    """A release that is being made ready beside the active one."""
-
-    files: ReleaseFiles
-    loading: asyncio.Task[Engine]
-    dropped: bool = False
-
-    @property
-    def failed(self) -> bool:
-        """Whether loading ended without an engine."""
-        done = self.loading.done()
-        return done and (self.loading.cancelled() or self.loading.exception() is not None)
 
 
 class Swapper:
@@ -47,15 +30,13 @@ class Swapper:
         serving: Serving,
         recovery: Recovery,
         shadow: Shadow,
-        store: FrameStore,
-        settings: EngineSettings,
+        loader: Loader,
         publish: Publish,
     ) -> None:
         self._serving = serving
         self._recovery = recovery
         self._shadow = shadow
-        self._store = store
-        self._settings = settings
+        self._loader = loader
         self._publish = publish
         self._candidate: Candidate | None = None
         self._switching = asyncio.Lock()
@@ -74,10 +55,17 @@ class Swapper:
     def candidate(self) -> dict[str, str] | None:
         """The candidate and whether it is ``loading``, ``ready`` or ``failed``."""
         candidate = self._candidate
-        if candidate is None:
-            return None
-        state = "failed" if candidate.failed else "ready" if candidate.loading.done() else "loading"
-        return {"release": candidate.files.release, "state": state}
+        return {"release": candidate.files.release, "state": candidate.state} if candidate else None
+
+    def engines(self) -> dict[str, Engine]:
+        """Every loaded engine by its release."""
+        active, shadow, candidate = self._serving.active, self._shadow.files, self._candidate
+        loaded = {
+            shadow.release if shadow else "": self._shadow.engine,
+            active.release if active else "": active.engine if active else None,
+            candidate.files.release if candidate else "": candidate.engine if candidate else None,
+        }
+        return {release: engine for release, engine in loaded.items() if engine}
 
     async def prepare(self, files: ReleaseFiles) -> dict[str, Any]:
         """Load and warm a release beside the active one.
@@ -95,7 +83,10 @@ class Swapper:
         candidate = self._candidate
         if candidate is None or candidate.files != files or candidate.failed:
             candidate = await self._begin(files)
-        return _ready(files, await self._loaded(candidate), serving=False)
+        loaded = await candidate.loaded()
+        if isinstance(loaded, NoRoom):
+            return {"release": files.release, "ready": True, "serving": False, "drained": True}
+        return _ready(files, loaded, serving=False)
 
     async def commit(self, release: str, *, watch: bool = False) -> dict[str, Any]:
         """Switch to the prepared release, or to the shadow's, between two frames.
@@ -103,13 +94,14 @@ class Swapper:
         With ``watch`` the release before stays warm as shadow until :meth:`settle`. Returns once
         the release has classified its first frame, or after 2 s without any frame. Raises
         EngineFailed when it fails at its first frame: the release before takes that frame and
-        serves on.
+        serves on. Without memory for two engines the release is loaded only now, in place of the
+        active one, which is loaded again if that fails (raises as :meth:`prepare` does).
         """
         async with self._switching:
             active = self._serving.active
             already = bool(active and active.release == release and active.engine)
             if active is None or not already:
-                active = await self._take_over(*await self._prepared(release), watch=watch)
+                active = await self._serve(*await self._prepared(release), watch=watch)
             self._recovery.fell_back = None
             gap = active.gap_ms
             shadow = self._shadow.files
@@ -118,7 +110,7 @@ class Swapper:
                 "gap_ms": None if gap is None else round(gap, 2),
                 "already": already,
                 "shadow": shadow.release if shadow else None,
-                "drained": False,
+                "drained": active.drained,
             }
 
     async def settle(self, release: str) -> dict[str, Any]:
@@ -158,44 +150,20 @@ class Swapper:
             await active.engine.close()
 
     async def _begin(self, files: ReleaseFiles) -> Candidate:
-        superseded, self._candidate = self._candidate, None
-        candidate = Candidate(
-            files, asyncio.create_task(self._load(files), name=f"load {files.release}")
-        )
-        # Whoever waits asks for the outcome; that nobody waits (any more) is no error.
-        candidate.loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        superseded = self._candidate
+        loading = self._loader.load_beside(files, self.engines)
+        candidate = Candidate(files, asyncio.create_task(loading, name=f"load {files.release}"))
         self._candidate = candidate
         if superseded:
             log.info("release %s is superseded by %s", superseded.files.release, files.release)
-            await _discard(superseded)
+            await superseded.discard()
         return candidate
 
-    async def _load(self, files: ReleaseFiles) -> Engine:
-        engine = await Engine.start(files, self._settings, self._store)
-        try:
-            for _ in range(WARM_FRAMES):
-                await self._serving.warm(engine)
-        except EngineFailed as error:
-            await engine.close()
-            raise Rejected(error.reason, f"on a real frame: {error.detail}") from error
-        except asyncio.CancelledError:
-            await engine.close()
-            raise
-        return engine
-
-    async def _loaded(self, candidate: Candidate) -> Engine:
-        await asyncio.wait([candidate.loading])
-        if candidate.dropped:
-            raise ControlError(
-                "busy", f"release {candidate.files.release} was superseded or aborted"
-            )
-        return candidate.loading.result()
-
-    async def _prepared(self, release: str) -> tuple[ReleaseFiles, Engine]:
+    async def _prepared(self, release: str) -> tuple[ReleaseFiles, Engine | NoRoom]:
         """The engine of the release, now the caller's."""
         candidate, shadow = self._candidate, self._shadow.files
         if candidate and candidate.files.release == release:
-            engine = await self._loaded(candidate)
+            engine = await candidate.loaded()
             self._candidate = None
             return candidate.files, engine
         if (
@@ -206,10 +174,39 @@ class Swapper:
             return taken
         raise ControlError("not-prepared", f"release {release} is not prepared; send prepare first")
 
-    async def _take_over(self, files: ReleaseFiles, engine: Engine, *, watch: bool) -> Tenure:
+    async def _serve(self, files: ReleaseFiles, engine: Engine | NoRoom, *, watch: bool) -> Tenure:
         await self._recovery.stop()
         before = self._serving.active
-        tenure = Tenure(files, engine, before)
+        if isinstance(engine, NoRoom):
+            tenure = Tenure(files, await self._load_instead(before, files), before, drained=True)
+            why_not = engine.why
+        else:
+            tenure, why_not = Tenure(files, engine, before), None
+        await self._take_over(tenure)
+        if watch and before:
+            self._shadow.begin(tenure, before, why_not)
+        else:
+            await self._leave(before)
+        self._tell(tenure, before)
+        return tenure
+
+    async def _load_instead(self, before: Tenure | None, files: ReleaseFiles) -> Engine:
+        """Load a release when the one before is gone; frames are dropped meanwhile."""
+        await self._shadow.forget()
+        if before is None:
+            return await self._loader.load(files)
+        old, before.engine = before.engine, None
+        if old:
+            await old.finished()
+            await old.close()
+        try:
+            return await self._loader.load_alone(files)
+        except (Rejected, RuntimeUnavailable, OSError):
+            self._recovery.restart(before)
+            raise
+
+    async def _take_over(self, tenure: Tenure) -> None:
+        """Serve with it; returns when it is proven, or raises EngineFailed."""
         self._serving.switch(tenure)
         await asyncio.wait([tenure.proven], timeout=FIRST_FRAME_SECONDS)
         if tenure.proven.done():
@@ -218,18 +215,10 @@ class Swapper:
             # No frame came: nothing speaks against it; a later failure is for the recovery.
             tenure.proven.set_result(None)
         tenure.before = None
-        await self._leave(before, tenure if watch else None)
-        self._tell(tenure, before)
-        return tenure
 
-    async def _leave(self, before: Tenure | None, watched: Tenure | None) -> None:
-        """Keep the release before as shadow of the watched one, or end it."""
+    async def _leave(self, before: Tenure | None) -> None:
         await self._shadow.forget()
-        if before is None:
-            return
-        if watched:
-            self._shadow.begin(watched, before)
-        elif before.engine:
+        if before and before.engine:
             await before.engine.close()
 
     def _tell(self, tenure: Tenure, before: Tenure | None) -> None:
@@ -243,16 +232,8 @@ class Swapper:
     async def _drop(self) -> None:
         candidate, self._candidate = self._candidate, None
         if candidate:
-            await _discard(candidate)
+            await candidate.discard()
 
 
 def _ready(files: ReleaseFiles, engine: Engine, *, serving: bool) -> dict[str, Any]:
     return {"release": files.release, "ready": True, "serving": serving, **engine.description}
-
-
-async def _discard(candidate: Candidate) -> None:
-    candidate.dropped = True
-    candidate.loading.cancel()
-    await asyncio.wait([candidate.loading])
-    if not candidate.failed:
-        await candidate.loading.result().close()

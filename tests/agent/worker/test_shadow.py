@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_harness import RunningWorker, assert_balanced, engine_pids, running_worker
@@ -128,6 +130,51 @@ async def test_when_a_watched_engine_dies_the_one_before_takes_its_frame(tmp_pat
         assert_balanced(status)
         await worker.serve("c")
         assert (await worker.client.call("status"))["fell_back"] is None
+
+
+async def test_when_a_watched_engine_hangs_the_one_before_serves_soon(tmp_path: Path) -> None:
+    async with running_worker(tmp_path, frame_seconds=60, watched_frame_seconds=0.2) as worker:
+        await worker.serve("a")
+        await worker.classified(1)
+        await watch(worker, "b")
+        await compared(worker, 1)
+        os.kill((await worker.client.call("status"))["engine"]["pid"], signal.SIGSTOP)
+        status = await worker.client.until(lambda now: now["fell_back"])
+        assert (status["release"], status["fell_back"]["reason"]) == ("a", "model-hung")
+        assert_balanced(await worker.classified(3))
+
+
+async def test_after_the_window_silence_is_borne_as_long_as_ever(tmp_path: Path) -> None:
+    async with running_worker(tmp_path, frame_seconds=60, watched_frame_seconds=0.1) as worker:
+        await worker.serve("a")
+        await worker.classified(1)
+        await watch(worker, "b")
+        await compared(worker, 1)
+        await worker.client.call("settle", release="b")
+        pid = (await worker.client.call("status"))["engine"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        paused = await worker.client.call("status")
+        await worker.client.until(lambda now: now["dropped"] >= paused["dropped"] + 10)
+        os.kill(pid, signal.SIGCONT)
+        status = await worker.classified(paused["releases"]["b"]["classified"] + 3)
+        assert (status["release"], status["errors"]) == ("b", 0)
+
+
+async def test_another_release_supersedes_a_watched_one_while_it_is_being_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without frames a commit waits for its first one, which leaves time to come between.
+    monkeypatch.setattr("agent.worker.swap.FIRST_FRAME_SECONDS", 0.5)
+    async with running_worker(tmp_path, source="dir:/nowhere") as worker:
+        await worker.serve("a")
+        await worker.prepare("b")
+        committing = asyncio.create_task(worker.client.call("commit", release="b", watch=True))
+        await worker.client.until(lambda now: now["state"] == "switching")
+        assert (await watch(worker, "c"))["shadow"] == "b"
+        assert (await committing)["shadow"] == "a"
+        status = await worker.client.call("status")
+        assert (status["release"], status["candidate"]) == ("c", None)
+        assert len(engine_pids()) == 2
 
 
 async def test_a_shadow_that_dies_harms_nothing(tmp_path: Path) -> None:
