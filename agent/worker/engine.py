@@ -96,6 +96,11 @@ class Engine:
         return self._process.pid
 
     @property
+    def failed(self) -> bool:
+        """Whether it is of no more use."""
+        return self._failure is not None
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is asked of it that it has not answered."""
         return not self._asked

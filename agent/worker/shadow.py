@@ -106,12 +106,12 @@ class Shadow:
         """Its engine."""
         return self._engine
 
-    def begin(self, candidate: Tenure, previous: Tenure, why_not: str | None = None) -> None:
+    async def begin(self, candidate: Tenure, previous: Tenure, why_not: str | None = None) -> None:
         """Compare from now on. ``why_not`` tells why the release before can't classify along.
 
-        Its engine, if it has one, is kept from here on.
+        Its engine, if it has one, is kept from here on. Returns when an earlier shadow is gone.
         """
-        self.let_go("another release took over")
+        earlier = self._engine
         self.comparison = Comparison(candidate, previous, why_not=why_not)
         self._engine, previous.engine = previous.engine, None
         if self._engine:
@@ -119,22 +119,17 @@ class Shadow:
             self._judge_sooner(candidate)
         elif why_not is None:
             self.comparison.why_not = f"release {previous.release} had no engine"
+        if earlier:
+            await earlier.close()
 
     def take(self, why: str) -> tuple[ReleaseFiles, Engine] | None:
         """Its engine, to serve with; the comparison ends with that."""
         files, engine = self.files, self._engine
-        if files is None or engine is None:
+        if files is None or engine is None or engine.failed:
             return None
         self._engine = None
         self._end(why)
         return files, engine
-
-    def let_go(self, why: str) -> None:
-        """End the engine; what was compared stays."""
-        engine, self._engine = self._engine, None
-        if engine:
-            self._end(why)
-            self._tasks.create_task(engine.close())
 
     async def make_way(self, why: str) -> None:
         """End the engine; returns when its memory is free. What was compared stays."""
@@ -179,7 +174,9 @@ class Shadow:
         if isinstance(outcome, EngineFailed):
             log.warning("release %s classifies along no more: %s", release, outcome)
             self.comparison.previous_side.errors += 1
-            self.let_go(f"the engine of release {release} failed: {outcome}")
+            self._engine = None
+            self._end(f"the engine of release {release} failed: {outcome}")
+            self._tasks.create_task(engine.close())
             return
         self.comparison.add(
             result, Result.of(frame, release, outcome, time.monotonic(), gap_ms=None)

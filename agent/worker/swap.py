@@ -184,7 +184,7 @@ class Swapper:
             tenure, why_not = Tenure(files, engine, before), None
         await self._take_over(tenure)
         if watch and before:
-            self._shadow.begin(tenure, before, why_not)
+            await self._shadow.begin(tenure, before, why_not)
         else:
             await self._leave(before)
         self._tell(tenure, before)

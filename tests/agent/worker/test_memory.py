@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -138,35 +138,49 @@ async def test_a_shadow_makes_way_for_the_next_release(
         assert len(engine_pids()) == 1
 
 
+def grows(monkeypatch: pytest.MonkeyPatch, pid: int) -> None:
+    """The kernel tells of an engine that it takes a gigabyte more than it did."""
+
+    def size(asked: int | str) -> int:
+        return resident_bytes(asked) + (asked == pid) * 1024 * MIB
+
+    monkeypatch.setattr("agent.worker.process.resident_bytes", size)
+
+
 async def test_an_engine_that_grows_too_large_is_reported_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "CHECK_SECONDS", 0.05)
-    async with running_worker(tmp_path, engine_memory_bytes=MIB) as worker:
+    async with running_worker(tmp_path, engine_memory_bytes=1000 * MIB) as worker:
         await worker.serve("a")
+        leaking = (await worker.classified(1))["engine"]["pid"]
+        grows(monkeypatch, leaking)
         event = await worker.client.event("engine-failed")
         assert (event["release"], event["reason"]) == ("a", "model-leaks")
-        assert "may take 1" in event["detail"]
-        assert_balanced(await worker.client.call("status"))
+        assert "may take 1000" in event["detail"]
+        status = await worker.client.until(lambda now: now["engine"])
+        assert status["engine"]["pid"] != leaking
+        assert_balanced(status)
 
 
 async def test_a_watched_engine_that_grows_too_large_gives_way_to_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(memory, "CHECK_SECONDS", 0.05)
     async with running_worker(tmp_path) as worker:
         await worker.serve("a")
         await worker.classified(1)
         await worker.prepare("b")
         await worker.client.call("commit", release="b", watch=True)
-        monkeypatch.setattr("agent.worker.engine.GROWTH", 0)
-        monkeypatch.setattr("agent.worker.engine.GROWTH_BYTES", 0)
-        monkeypatch.setattr(memory, "CHECK_SECONDS", 0.05)
-        fell_back = (await worker.client.until(lambda now: now["fell_back"]))["fell_back"]
-        assert (fell_back["from"], fell_back["to"]) == ("b", "a")
-        assert fell_back["reason"] == "model-leaks"
+        grows(monkeypatch, (await worker.client.call("status"))["engine"]["pid"])
+        status = await worker.client.until(lambda now: now["fell_back"])
+        assert (status["release"], status["fell_back"]["from"]) == ("a", "b")
+        assert status["fell_back"]["reason"] == "model-leaks"
+        assert_balanced(await worker.classified(3))
 
 
 def descriptors() -> int:
+    gc.collect()  # event loops of earlier tests
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -185,7 +199,6 @@ async def test_memory_processes_and_descriptors_come_back_after_many_swaps(tmp_p
         before, open_before = resident_bytes("self"), descriptors()
         await swaps(worker, 12)
         await worker.client.call("settle", release="b")
-        await asyncio.sleep(0)
         assert len(engine_pids()) == 1
         assert descriptors() == open_before
         assert resident_bytes("self") - before < 8 * MIB
