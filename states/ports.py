@@ -7,7 +7,7 @@ content is; any other exception is a defect and is treated as such by the conduc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -135,8 +135,12 @@ class Store(Protocol):
     def holds(self, release_id: str) -> bool:
         """Whether ``releases/<id>/`` is complete on disk."""
 
-    def collect(self, wanted: Iterable[Release] = ()) -> None:
-        """Remove what neither retention nor the ``wanted`` releases, still to come, need."""
+    def collect(self, wanted: Iterable[Release] = (), confirmed: Sequence[str] = ()) -> None:
+        """Remove what neither retention nor the ``wanted`` releases, still to come, need.
+
+        What is retained beyond the active and the previous release are first of all ``confirmed``
+        ones: those that one can go back to.
+        """
 
 
 class Fetcher(Protocol):

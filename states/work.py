@@ -57,7 +57,7 @@ class Work:
             return Move("discard", Outcome.UNNEEDED)
         move = plan(update, self._holdings(update), self._policy)
         if move.reason is Transient.DISK_FULL:
-            store.collect((release,))
+            store.collect((release,), self._ports.journal.confirmed_releases())
             move = plan(update, self._holdings(update), self._policy)
         return self._unless_closed(Step.DOWNLOAD, move) if move.event == "download" else move
 
@@ -133,7 +133,7 @@ class Work:
         """The outcome stands in the outbox already; what is left is tidying up."""
         try:
             await self._let_shadow_go()
-            self._ports.store.collect()
+            self._ports.store.collect((), self._ports.journal.confirmed_releases())
         except Postponed as difficulty:
             logger.warning("some tidying up is left for later: %s", difficulty)
         return Move("reported")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.store.blobs import Blobs
@@ -175,14 +175,16 @@ class ReleaseStore:
         self._point("previous", previous)
         self._refresh_view(self.releases())
 
-    def collect(self, wanted: Iterable[Release] = ()) -> None:
+    def collect(self, wanted: Iterable[Release] = (), confirmed: Sequence[str] = ()) -> None:
         """Remove what neither retention nor the ``wanted`` releases, still to come, need.
 
-        Retention keeps the active, the previous and N more releases.
+        Retention keeps the active, the previous and N more releases; first those ``confirmed``
+        here once, for what was rejected is nothing to go back to, then the last assembled.
         """
         wanted = tuple(wanted)
         on_disk = self.releases()
-        retained = self._retained(on_disk, {release.id for release in wanted})
+        keep = {release.id for release in wanted}
+        retained = self._retained(sorted(on_disk, key=lambda i: i not in confirmed), keep)
         self._refresh_view([i for i in on_disk if i in retained])
         for release_id in on_disk:
             if release_id not in retained:
@@ -193,7 +195,7 @@ class ReleaseStore:
         self._blobs.keep_only(needed)
         self._blobs.keep_only_partials(needed)
 
-    def _retained(self, on_disk: tuple[str, ...], keep: set[str]) -> set[str]:
+    def _retained(self, on_disk: list[str], keep: set[str]) -> set[str]:
         needed = {i for i in (self.active(), self.previous(), *keep) if i is not None}
         more = [i for i in on_disk if i not in needed and self.holds(i)]
         return needed | set(more[: self._keep_releases])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -219,7 +219,7 @@ class World:
     def holds(self, release_id: str) -> bool:
         return release_id in self.folders
 
-    def collect(self, wanted: Iterable[Release] = ()) -> None:
+    def collect(self, wanted: Iterable[Release] = (), confirmed: Sequence[str] = ()) -> None:
         self.meet("collect")
 
     # Gate

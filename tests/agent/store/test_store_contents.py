@@ -83,6 +83,15 @@ def test_retention_keeps_active_previous_the_asked_for_and_the_newest(
     assert versioned == {f"ai-model_{i}.tflite" for i in (0, 1, 2, 5)}
 
 
+def test_a_release_to_go_back_to_is_retained_rather_than_a_newer_rejected_one(
+    store: ReleaseStore,
+) -> None:
+    oldest, good, previous, _rejected, active = [put(store, number).id for number in range(5)]
+    store.switch(active, previous)
+    store.collect((), confirmed=(active, previous, good, oldest))
+    assert set(store.releases()) == {active, previous, good}
+
+
 def test_a_damaged_description_never_costs_a_retained_release_its_blobs(
     store: ReleaseStore, state_dir: Path
 ) -> None:
