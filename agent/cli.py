@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent import operator_cli
+from agent.diag.cli import diag
+from agent.doctor.cli import doctor
 from agent.options import ConfigOption, JsonOption, LimitOption, settings_of
 
 if TYPE_CHECKING:
@@ -134,6 +136,8 @@ def _show(
 def register(app: typer.Typer) -> None:
     """Add the device's commands to the one command."""
     for command in (run, worker, status, history, releases, hold, release_hold, example_config):
+        app.command()(command)
+    for command in (doctor, diag):
         app.command()(command)
     operator_cli.register(app)
 

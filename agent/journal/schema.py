@@ -235,6 +235,16 @@ def _refuse_newer(db: Database, path: Path) -> None:
         raise NewerJournalError(path, newer)
 
 
+def journal_problem(db: Database, path: Path) -> str | None:
+    """What would keep the agent from using an opened journal, for people, or None."""
+    try:
+        _check(db)
+        _refuse_newer(db, path)
+    except (sqlite3.DatabaseError, JournalError) as problem:
+        return str(problem)
+    return None
+
+
 def open_for_reading(path: Path) -> Database:
     """Open the journal read-only, also beside a running agent.
 

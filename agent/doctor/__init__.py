@@ -1,0 +1,1 @@
+"""``edgeferry doctor``: everything a device needs, looked at one by one, each with a next step."""
