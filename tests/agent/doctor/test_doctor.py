@@ -57,6 +57,10 @@ def said(findings: list[Finding], level: Level) -> str:
     return "\n".join(f"{finding.text} -> {finding.next_step}" for finding in chosen)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{TEMPORARY}*"))
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"), "Root golioth")
@@ -217,7 +221,7 @@ class TestStorage:
         open_journal(tmp_path / "state.db").close()
         assert worst(await examine_disk(patient(tmp_path))) is Level.OK
         assert worst(await examine_journal(patient(tmp_path))) is Level.OK
-        assert not list(tmp_path.glob(f"{TEMPORARY}*")), "what it tried is removed again"
+        assert not leftovers(tmp_path), "what it tried is removed again"
 
     async def test_a_full_disk(self, tmp_path: Path) -> None:
         full = patient(tmp_path, device={"reserve_bytes": 1 << 60})
