@@ -55,13 +55,14 @@ class Inspector:
         update = self._row("SELECT * FROM updates WHERE id = ?", machine.get("update_id"))
         running = agent_runs(self._settings)
         known_time = KnownTime(from_text(self._fact_text(TIME_FACT)))
-        link = self._fact("connected", {"up": False, "error": ""})
+        link = self._fact("connected", {"up": False})
         return {
             "state": machine.get("state", "idle"),
             "since": machine.get("since"),
             "running": running,
             "connected": running and link["up"],
-            "link_error": link["error"] or None,
+            "link_error": link.get("error") or None,
+            "link_error_code": link.get("code"),
             "certificate": certificate_status(self._fact(CERTIFICATE_FACT, {}), known_time),
             "clock": clock_status(known_time),
             "active": self._described(self._store.active()),

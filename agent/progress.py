@@ -15,7 +15,7 @@ from agent.journal.journal import Fetched, SqliteJournal
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
 from agent.reporting import STATE_PATH
-from protocol.errors import ProtocolError
+from protocol.errors import ProtocolError, code_of
 from protocol.session import DeviceSession, Traffic
 
 TELL_SECONDS = 2.0
@@ -65,8 +65,8 @@ class ProgressKeeper:
     def on_connection(self, connected: bool, error: ProtocolError | None) -> None:
         """Remember whether the link is up, for ``edgeferry status``."""
         self.connected = connected
-        trouble = "" if error is None else str(error)
-        self._journal.note_fact("connected", json.dumps({"up": connected, "error": trouble}))
+        trouble = {} if error is None else {"error": str(error), "code": code_of(error)}
+        self._journal.note_fact("connected", json.dumps({"up": connected, **trouble}))
 
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""

@@ -8,6 +8,7 @@ credential)?
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ CredentialCause = Literal["missing", "unreadable", "exposed", "mismatch", "malfo
 
 class ProtocolError(Exception):
     """Base of all errors of this package."""
+
+
+def code_of(error: ProtocolError) -> str:
+    """A short name for scripts, such as ``device-certificate-refused/expired``."""
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
+    cause = getattr(error, "cause_code", None)
+    return f"{name}/{cause}" if cause else name
 
 
 class LinkError(ProtocolError):

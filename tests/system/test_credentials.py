@@ -63,21 +63,22 @@ def served_then_reconfigured(bench: Bench, **golioth: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "said", "code"),
     [
-        (wrong_psk, "PSK-ID/PSK wrong"),
-        (unknown_identity, "identity"),
-        (foreign_certificate, "certificate"),
-        (unknown_server, "CA"),
+        (wrong_psk, "PSK-ID/PSK wrong", "handshake-timed-out"),
+        (unknown_identity, "identity", "handshake-refused"),
+        (foreign_certificate, "certificate", "device-certificate-refused/unknown-ca"),
+        (unknown_server, "CA", "server-untrusted/unknown-ca"),
     ],
 )
 def test_wrong_credentials_are_explained_while_the_model_serves_on(
-    bench: Bench, wrong: Callable[[Bench], dict[str, object]], said: str
+    bench: Bench, wrong: Callable[[Bench], dict[str, object]], said: str, code: str
 ) -> None:
     served_then_reconfigured(bench, **wrong(bench))
     first = bench.device.await_status(
         "the error is known", lambda s: s["link_error"] and said in s["link_error"], PATIENCE
     )
+    assert first["link_error_code"] == code
     assert not first["connected"]
     assert first["running"]
     later = bench.device.await_status(

@@ -16,6 +16,7 @@ from protocol.errors import (
     DeviceNotAdmitted,
     HandshakeTimedOut,
     ServerUntrusted,
+    code_of,
 )
 from tests.agent.credentials.conftest import DAY, Device
 from tests.support.pki import Authority
@@ -109,6 +110,7 @@ async def test_each_fault_has_an_error_of_its_own(
     assert type(error) is kind, error
     assert getattr(error, "cause_code", None) == cause
     assert said in str(error)
+    assert code_of(error).endswith(f"/{cause}" if cause else "device-not-admitted")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ async def test_a_fault_heals_without_a_restart_once_the_right_pair_is_there(
     right = device.issue(starts_in=-timedelta(hours=1))
     device.install(right)
     await device.until_served_with(right)
-    await device.eventually("it is said", lambda: device.told()["problem"] is None)
+    await device.eventually("it is said", lambda: device.told().get("problem", "") is None)
 
 
 async def test_a_wrong_key_says_that_silence_may_mean_it(device: Device) -> None:
