@@ -15,6 +15,7 @@ from agent import operator_cli
 from agent.diag.cli import diag
 from agent.doctor.cli import doctor
 from agent.options import ConfigOption, JsonOption, LimitOption, settings_of
+from agent.samples import cli as samples_cli
 
 if TYPE_CHECKING:
     from agent.inspection import Inspector
@@ -48,7 +49,15 @@ def worker(config: ConfigOption = None) -> None:
 
     settings = settings_of(config)
     device = settings.device
-    asyncio.run(run_worker(settings.worker, device.state_dir, names=device.names))
+    asyncio.run(
+        run_worker(
+            settings.worker,
+            device.state_dir,
+            names=device.names,
+            samples=settings.samples,
+            reserve_bytes=device.reserve_bytes,
+        )
+    )
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -140,6 +149,7 @@ def register(app: typer.Typer) -> None:
     for command in (doctor, diag):
         app.command()(command)
     operator_cli.register(app)
+    samples_cli.register(app)
 
 
 def device_app() -> typer.Typer:

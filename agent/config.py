@@ -26,6 +26,7 @@ from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
 from agent.proof_settings import ProofSettings
+from agent.samples.settings import SampleSettings
 from agent.store.names import PackageNames
 from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
@@ -140,6 +141,7 @@ class Settings(BaseSettings):
     download: DownloadSettings = DownloadSettings()
     update: UpdateSettings = UpdateSettings()
     worker: WorkerSettings = WorkerSettings()
+    samples: SampleSettings = SampleSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from agent.control import ControlServer
 from agent.notify import StatusLine, keep_watchdog, notify
+from agent.samples.settings import SampleSettings
+from agent.samples.taker import SampleTaker
 from agent.store.names import PackageNames
 from agent.worker.candidate import Loader
 from agent.worker.capture import Capture
@@ -24,6 +26,7 @@ from agent.worker.recovery import Recovery
 from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
 from agent.worker.shadow import Shadow
+from agent.worker.source_address import SourceAddress
 from agent.worker.swap import Swapper
 from agent.worker.versions import ModelVersions
 from agent.worker.watch import ServiceWatch, status_text
@@ -37,20 +40,32 @@ async def run_worker(
     state_dir: Path,
     *,
     names: PackageNames | None = None,
+    samples: SampleSettings | None = None,
+    reserve_bytes: int = 0,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serve ``<state dir>/current`` and what the control socket asks for.
 
     Ends with SIGTERM, SIGINT or ``stop``. A release that can't be served is reported, and another
-    one waited for. Raises WorkerError when the control socket can't be made.
+    one waited for. Samples leave ``reserve_bytes`` of the disk free. Raises WorkerError when the
+    control socket can't be made.
     """
     layout = ReleaseLayout(state_dir, names or PackageNames())
     control = _listening(settings, state_dir)
-    store = FrameStore()
+    store, versions = FrameStore(), ModelVersions(state_dir)
+    taker = SampleTaker(
+        samples or SampleSettings(),
+        state_dir,
+        reserve_bytes=reserve_bytes,
+        source=str(SourceAddress.parse(settings.source)),
+        frames=store,
+        versions=versions,
+    )
+    onlookers = Onlookers(settings.preview, taker, versions, control.publish)
     try:
         with _stopped_by_signals(stop or asyncio.Event()) as stopped:
             async with asyncio.TaskGroup() as tasks:
-                await _run(settings, layout, control, store, tasks, stopped)
+                await _run(settings, layout, control, store, onlookers, tasks, stopped)
     finally:
         await control.close()
         store.close()
@@ -84,12 +99,11 @@ async def _run(
     layout: ReleaseLayout,
     control: ControlServer,
     store: FrameStore,
+    onlookers: Onlookers,
     tasks: asyncio.TaskGroup,
     stopped: asyncio.Event,
 ) -> None:
-    mailbox, versions = Mailbox(store), ModelVersions(layout.state_dir)
-    onlookers = Onlookers(settings.preview, versions, control.publish)
-    publish = onlookers.publish
+    mailbox, publish = Mailbox(store), onlookers.publish
     capture = Capture(settings, store, mailbox, publish)
     serving, engines = Serving(store, mailbox), _engine_settings(settings)
     shadow = Shadow(serving, store, engines, tasks)
@@ -100,10 +114,10 @@ async def _run(
     loader = Loader(serving, shadow, memory, store, engines)
     swapper = Swapper(serving, recovery, shadow, loader, publish)
     methods = WorkerMethods(
-        layout, serving, swapper, recovery, shadow, memory, capture, store, onlookers.notices
+        layout, serving, swapper, recovery, shadow, memory, capture, store, onlookers.figures
     )
     watch = ServiceWatch(settings, layout.state_dir)
-    await control.serve(methods.table())
+    await control.serve({**methods.table(), **onlookers.table()})
     onlookers.start(methods, store)
     jobs = [
         tasks.create_task(serving.run(), name="classify"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from agent.worker.errors import ControlError
 from agent.worker.frames import FrameStore
 from agent.worker.jpeg import encode_jpeg
 from agent.worker.memory import Memory
-from agent.worker.notices import Notices
 from agent.worker.recovery import Recovery
 from agent.worker.serving import RESULTS_KEPT, Serving
 from agent.worker.shadow import Shadow
@@ -73,7 +72,8 @@ class WorkerMethods:
     memory: Memory
     capture: Capture
     store: FrameStore
-    notices: Notices
+    more_figures: Callable[[], dict[str, Any]]
+    """Of those who look on."""
     instance: str = field(default_factory=lambda: uuid4().hex)
     """Differs from one start of the worker to the next: its counters begin anew with it."""
 
@@ -96,7 +96,7 @@ class WorkerMethods:
 
     async def commit(self, parameters: Parameters) -> dict[str, Any]:
         """Switch to the prepared release; ``watch`` keeps the one before warm."""
-        release, watch = _text(parameters, "release"), _flag(parameters, "watch")
+        release, watch = _text(parameters, "release"), flag(parameters, "watch")
         return await self.swapper.commit(release, watch=watch)
 
     async def settle(self, parameters: Parameters) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class WorkerMethods:
             "comparison": comparison.to_json() if comparison else None,
             "memory": self.memory.figures(self.swapper.engines()),
             "fell_back": self.recovery.fell_back,
-            "events": self.notices.counts.to_json(),
+            **self.more_figures(),
         }
 
 
@@ -174,7 +174,8 @@ def _number(parameters: Parameters, name: str, default: int) -> int:
     return value
 
 
-def _flag(parameters: Parameters, name: str) -> bool:
+def flag(parameters: Parameters, name: str) -> bool:
+    """A parameter that is true or false, false when not given. Raises ControlError."""
     value = parameters.get(name, False)
     if not isinstance(value, bool):
         raise ControlError("bad-request", f"params.{name} is neither true nor false")

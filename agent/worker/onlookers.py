@@ -1,14 +1,17 @@
-"""Everybody who looks at the worker without taking part: notices and the preview."""
+"""Everybody who looks at the worker without taking part: notices, samples and the preview."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.control import Method, Parameters
+from agent.samples.taker import SampleTaker
 from agent.worker.frames import FrameStore
-from agent.worker.methods import WorkerMethods
+from agent.worker.methods import WorkerMethods, flag
 from agent.worker.notices import Notices
 from agent.worker.preview.settings import PreviewSettings
 from agent.worker.versions import ModelVersions
@@ -23,10 +26,15 @@ class Onlookers:
     """Made before the worker's parts, which tell it of events; started once they are there."""
 
     def __init__(
-        self, preview: PreviewSettings, versions: ModelVersions, publish: Callable[[Any], None]
+        self,
+        preview: PreviewSettings,
+        samples: SampleTaker,
+        versions: ModelVersions,
+        publish: Callable[[dict[str, Any]], None],
     ) -> None:
         """``publish`` tells the subscribers of the control socket."""
-        self.notices = Notices(versions.describe)
+        self._notices = Notices(versions.describe)
+        self._samples = samples
         self._preview = preview
         self._versions = versions
         self._publish = publish
@@ -34,11 +42,28 @@ class Onlookers:
 
     def publish(self, event: dict[str, Any]) -> None:
         """Tell everybody of an event."""
-        self.notices.note(event, time.monotonic())
+        self._notices.note(event, time.monotonic())
         self._publish(event)
+
+    def figures(self) -> dict[str, Any]:
+        """What they add to the worker's own figures."""
+        events = self._notices.counts.to_json()
+        return {"events": events, "samples": self._samples.figures()}
+
+    def table(self) -> Mapping[str, Method]:
+        """Methods of the control socket by name."""
+        return {"capture": self.capture}
+
+    async def capture(self, parameters: Parameters) -> dict[str, Any]:
+        """Keep samples or keep none, until told otherwise or the worker starts again."""
+        if "on" in parameters:
+            self._samples.on = flag(parameters, "on")
+        return self._samples.figures()
 
     def start(self, methods: WorkerMethods, store: FrameStore) -> None:
         """Look on from now."""
+        self._samples.start()
+        methods.serving.on_result.append(self._samples.on_result)
         if self._preview.on:
             self._server = self._start_preview(methods, store)
 
@@ -49,7 +74,7 @@ class Onlookers:
         from agent.worker.preview.spectator import Spectator
 
         latency = LatencyHistogram()
-        spectator = Spectator(methods, store, self.notices, self._versions)
+        spectator = Spectator(methods, store, self._notices, self._versions)
         try:
             server = PreviewServer(self._preview, spectator, Metrics(latency))
         except OSError as error:
@@ -62,5 +87,6 @@ class Onlookers:
 
     async def stop(self) -> None:
         """Let everybody go."""
+        await asyncio.to_thread(self._samples.stop)
         if self._server:
             await self._server.stop()

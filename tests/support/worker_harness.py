@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.samples.settings import SampleSettings
 from agent.worker.main import run_worker
 from agent.worker.settings import WorkerSettings
 from tests.support.tiny_models import TinyModel
@@ -46,14 +47,21 @@ class RunningWorker:
 
 
 @asynccontextmanager
-async def running_worker(state_dir: Path, **settings: Any) -> AsyncIterator[RunningWorker]:
+async def running_worker(
+    state_dir: Path,
+    samples: SampleSettings | None = None,
+    reserve_bytes: int = 0,
+    **settings: Any,
+) -> AsyncIterator[RunningWorker]:
     """A worker over drawn pictures unless the settings say otherwise; stopped at the end.
 
     Whatever the test did with it, its counters must balance then.
     """
     stop = asyncio.Event()
     configured = WorkerSettings(**{"source": "synthetic:", **settings})
-    worker = asyncio.create_task(run_worker(configured, state_dir, stop=stop))
+    worker = asyncio.create_task(
+        run_worker(configured, state_dir, samples=samples, reserve_bytes=reserve_bytes, stop=stop)
+    )
     connecting = asyncio.create_task(WorkerClient.connect(configured.socket_path(state_dir)))
     await asyncio.wait([worker, connecting], return_when=asyncio.FIRST_COMPLETED)
     if worker.done():

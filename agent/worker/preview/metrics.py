@@ -79,6 +79,8 @@ def _families(figures: dict[str, Any]) -> Iterator[Metric]:
     yield from _releases(figures["releases"])
     yield from _events(figures["events"])
     yield from _states(figures)
+    kept = figures["samples"]["kept"]
+    yield CounterMetricFamily("edgeferry_samples_kept", "Pictures kept for training.", kept)
     preview = figures["preview"]
     yield GaugeMetricFamily(
         "edgeferry_preview_watchers", "Who watches the preview.", value=preview["watchers"]

@@ -1,0 +1,1 @@
+"""Pictures kept for training: which ones, where, and how they get out."""

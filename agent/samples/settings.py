@@ -1,0 +1,38 @@
+"""The ``[samples]`` section of the configuration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SampleSettings(BaseModel):
+    """Which pictures are kept for training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on: bool = Field(
+        False, description="Keep pictures of what the camera sees; off, for they may show people."
+    )
+    below: float = Field(
+        0.6, ge=0, le=1, description="Keep pictures whose best score is lower; 0 for none of them."
+    )
+    near: float | None = Field(
+        None, ge=0, le=1, description="A threshold your application decides by, if it has one."
+    )
+    within: float = Field(
+        0.05, ge=0, le=1, description="Keep pictures whose best score is so close to it."
+    )
+    audit_share: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="Share of all other pictures that is kept at random: what the model is sure "
+        "of and wrong about shows there alone.",
+    )
+    cooldown_seconds: float = Field(
+        10.0, ge=0, description="Shortest time between two pictures kept for the same reason."
+    )
+    quota_bytes: int = Field(
+        64 << 20, gt=0, description="Most they take of the disk; the oldest go first."
+    )
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of the pictures kept.")
