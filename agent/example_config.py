@@ -36,14 +36,18 @@ def _section(name: str, field: FieldInfo) -> Iterator[str]:
     assert issubclass(model, BaseModel)
     yield from _comment((model.__doc__ or "").strip().splitlines()[0])
     yield f"[{name}]"
-    for key, setting in model.model_fields.items():
-        if isinstance(setting.annotation, type) and issubclass(setting.annotation, BaseModel):
-            yield ""
+    # TOML has no way back from a nested section to the one around it.
+    for key, setting in sorted(model.model_fields.items(), key=lambda item: _nested(item[1])):
+        yield ""
+        if _nested(setting):
             yield from _section(f"{name}.{key}", setting)
         else:
-            yield ""
             yield from _comment(setting.description or "")
             yield _default(key, setting)
+
+
+def _nested(setting: FieldInfo) -> bool:
+    return isinstance(setting.annotation, type) and issubclass(setting.annotation, BaseModel)
 
 
 def _comment(text: str) -> Iterator[str]:
