@@ -82,14 +82,6 @@ class FrameStore:
         with self._lock:
             self._users[slot] -= 1
 
-    def write(self, picture: Picture) -> tuple[int, int, int] | None:
-        """Copy a picture into a free slot: (slot, height, width), or None when all are in use.
-
-        The slot belongs to the caller until :meth:`release`.
-        """
-        slot = self.reserve()
-        return None if slot is None else (slot, *put_picture(self._memory, slot, picture))
-
     def retain(self, frame: Frame) -> None:
         """Keep a frame's slot for one more user."""
         with self._lock:

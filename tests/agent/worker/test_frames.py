@@ -17,6 +17,7 @@ from agent.worker.frames import (
     FrameStore,
     Mailbox,
     frame_view,
+    put_picture,
 )
 from agent.worker.tensors import Picture
 
@@ -25,8 +26,17 @@ def picture(value: int, height: int = 4, width: int = 6) -> Picture:
     return np.full((height, width, 3), value, np.uint8)
 
 
+def write(store: FrameStore, picture: Picture) -> tuple[int, int, int] | None:
+    """What the capture process does: slot, height and width; None without a free slot."""
+    slot = store.reserve()
+    if slot is None:
+        return None
+    memory = mmap.mmap(store.writable, SLOTS * SLOT_BYTES)
+    return slot, *put_picture(memory, slot, picture)
+
+
 def stored(store: FrameStore, number: int) -> Frame:
-    written = store.write(picture(number % 256))
+    written = write(store, picture(number % 256))
     assert written
     return Frame(number, *written, captured_at=0.0)
 
@@ -47,12 +57,12 @@ def test_a_reader_of_the_shared_memory_sees_the_picture_and_can_not_change_it() 
 def test_a_slot_is_free_again_when_its_last_user_is_done() -> None:
     store = FrameStore()
     frames = [stored(store, number) for number in range(SLOTS)]
-    assert store.write(picture(0)) is None
+    assert write(store, picture(0)) is None
     store.retain(frames[3])
     store.release(frames[3])
-    assert store.write(picture(0)) is None
+    assert write(store, picture(0)) is None
     store.release(frames[3])
-    written = store.write(picture(9))
+    written = write(store, picture(9))
     assert written
     assert written[0] == frames[3].slot
     store.close()
@@ -60,7 +70,7 @@ def test_a_slot_is_free_again_when_its_last_user_is_done() -> None:
 
 def test_a_picture_larger_than_a_slot_is_made_smaller_and_keeps_its_shape() -> None:
     store = FrameStore()
-    written = store.write(np.full((4000, 6000, 3), 50, np.uint8))
+    written = write(store, np.full((4000, 6000, 3), 50, np.uint8))
     assert written
     slot, height, width = written
     assert height * width <= MAX_PIXELS
