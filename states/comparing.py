@@ -22,6 +22,9 @@ from states.ports import Comparison, Showing
 STANDARD_DEVIATIONS = 3.0
 SLOWER = 1.2
 """From here on a release may be why frames are dropped: not when it is as quick as the other."""
+FRAMES_PER_CLASS = 100
+"""Frames for each class seen before their balance tells something: a scene lasts many frames, and
+a few scenes spread over many classes shift it by chance."""
 VARIED_OTHER_FRAMES = 0.7
 """The most one class may have of the release before for its frames to tell of other ones."""
 
@@ -58,7 +61,7 @@ def checks(comparison: Comparison, limits: WindowLimits, *, complete: bool) -> I
     yield _confidence(comparison, limits, apart)
     apart = apart or _no_variety(comparison, limits)
     yield _agreement(comparison, limits, apart)
-    yield _class_balance(comparison, limits, apart)
+    yield _class_balance(comparison, limits, apart or _many_classes(comparison))
 
 
 _LATER = "judged at the end of the window"
@@ -86,6 +89,13 @@ def _no_variety(comparison: Comparison, limits: WindowLimits) -> str:
     if share <= most:
         return ""
     return f"the scene hardly changed: {label!r} in {share:.0%} for the release before"
+
+
+def _many_classes(comparison: Comparison) -> str:
+    seen = len(comparison.previous_side.classes)
+    if comparison.compared >= FRAMES_PER_CLASS * seen:
+        return ""
+    return f"{comparison.compared} frames are too few to weigh {seen} classes"
 
 
 def _latency(comparison: Comparison, limits: WindowLimits, skip: str) -> Check:

@@ -74,8 +74,8 @@ class Conductor:
 
     @property
     def has_news(self) -> bool:
-        """Whether a manifest waits to be considered."""
-        return self._news.is_set()
+        """Whether a manifest or an operator's order waits to be considered."""
+        return self._news.is_set() or self._orders.waiting
 
     def offer(self, deployment: Deployment | None) -> None:
         """Hand over the newest manifest; None when nothing is deployed to this device."""
@@ -85,7 +85,8 @@ class Conductor:
 
     def wake(self) -> None:
         """What an update waits for may have healed: end the wait of AwaitingRetry now."""
-        self._work.wake.set()
+        if self.state == "awaiting-retry":
+            self._work.wake.set()
 
     async def roll_back(self, to: str | None = None) -> str | None:
         """Go back to release ``to``, or to the best there is; answers once that is done.

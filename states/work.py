@@ -162,7 +162,6 @@ class Work:
                 return Move("hold", detail=why)
 
     async def _wait(self, update: Update) -> Move:
-        self.wake.clear()
         sleep = asyncio.ensure_future(self._ports.clock.sleep(update.retry_delay))
         wake = asyncio.ensure_future(self.wake.wait())
         try:
@@ -170,6 +169,7 @@ class Work:
         finally:
             sleep.cancel()
             wake.cancel()
+            self.wake.clear()
         return Move("retry")
 
     def difficulty(

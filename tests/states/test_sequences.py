@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from states.gates import Step
 from states.machine import STATES
 from states.model import Deployment
+from states.orders import OrderRefused
 from states.policy import Policy
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
+from tests.states.test_comparing import ALIKE, COLLAPSED, compared
 from tests.states.world import Device, PowerCut, deployment, release
 
 STEPS = ["fetch", "verify", "assemble", "prepare", "switch", "switched", "commit", "figures"]
@@ -24,6 +27,7 @@ ACCIDENTS = [
     Rejected(Rejection.HASH_MISMATCH, "made up"),
     RuntimeError("defect"),
 ]
+WORSE = compared(COLLAPSED)
 VERSIONS = st.sampled_from(["1", "2", "3", "4"])
 
 events = st.one_of(
@@ -33,6 +37,9 @@ events = st.one_of(
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("gate"), st.sampled_from(Step)),
     st.tuples(st.just("steps"), st.integers(1, 9)),
+    st.tuples(st.just("worker"), st.sampled_from(["falls back", "restarts", "goes astray"])),
+    st.tuples(st.just("order"), st.sampled_from(["roll back", "retry"])),
+    st.tuples(st.just("comparison"), st.sampled_from([None, ALIKE, WORSE])),
 )
 
 
@@ -57,21 +64,53 @@ class Life:
             self.device.world.closed_gates ^= {value}
         elif event == "restart":
             self.agent = self.device.start()
+        elif event == "worker":
+            self.meddle(str(value))
+        elif event == "order":
+            await self.order(str(value))
+        elif event == "comparison":
+            self.device.world.comparing = value  # type: ignore[assignment]
         elif isinstance(value, int):
             await self.steps(value)
         self.check()
+
+    def meddle(self, what: str) -> None:
+        """The worker does something by itself."""
+        world = self.device.world
+        if what == "falls back" and world.serving and world.previous_link:
+            world.fall_back()
+        elif what == "restarts":
+            world.restart_worker()
+        elif what == "goes astray":
+            world.serving = world.previous_link
+
+    async def order(self, what: str) -> None:
+        """An operator orders something and does not wait for the answer."""
+        with suppress(OrderRefused):
+            if what == "retry":
+                self.agent.retry()
+            else:
+                order = asyncio.ensure_future(self.agent.roll_back())
+                await asyncio.sleep(0)
+                order.cancel()
 
     async def steps(self, count: int) -> None:
         async with self.device.pumping():
             for _ in range(count):
                 held = self.agent.state == "held" and self.device.world.closed_gates
-                if held or (self.agent.state == "idle" and not self.agent.has_news):
+                if held or self.at_rest():
                     return
                 try:
                     await self.agent.step()
                 except PowerCut:
                     self.agent = self.device.start()
                 self.check()
+
+    def at_rest(self) -> bool:
+        """Whether nothing would ever happen by itself."""
+        world = self.device.world
+        fine = world.serving == world.current
+        return self.agent.state == "idle" and not self.agent.has_news and fine
 
     def check(self) -> None:
         world, journal = self.device.world, self.device.journal
@@ -87,6 +126,7 @@ class Life:
         """Without further accidents the newest manifest is served, or its content is rejected."""
         self.device.world.accidents.clear()
         self.device.world.closed_gates.clear()
+        self.device.world.comparing = None
         self.agent = self.device.start()
         self.sequence += 1
         final = Deployment(self.sequence, release("9"))

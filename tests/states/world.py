@@ -7,7 +7,7 @@ import heapq
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from states.conductor import Conductor
@@ -163,10 +163,14 @@ class World:
     serving: str | None = None
     prepared: str | None = None
     shadow: str | None = None
-    comparison: Comparison | None = None
+    shadowed: set[str] = field(default_factory=set)
+    comparing: Comparison | None = None
+    """What the worker's comparison shows whenever it has a shadow."""
+    commits: int = 0
     fell_back_from: str | None = None
     instance: int = 1
-    frames: int = 0
+    frames: float = 0
+    frames_per_look: float = 50
     errors: int = 0
     camera: bool = True
     accidents: dict[str, list[Exception | BaseException | Accident]] = field(default_factory=dict)
@@ -252,9 +256,12 @@ class World:
     async def commit(self, release_id: str, watch: bool) -> Evidence:
         self.meet("commit")
         assert release_id in {self.prepared, self.serving, self.shadow}
-        self.shadow = self.serving if watch and self.serving != release_id else None
+        self.commits += 1
         if release_id != self.serving:
+            self.shadow = self.serving if watch else None
+            self.shadowed |= {self.shadow} if self.shadow else set()
             self.serving, self.frames, self.errors = release_id, 0, 0
+            self.fell_back_from = None
         return {"gap_ms": 1.0, "shadow": self.shadow, "drained": False}
 
     async def settle(self, release_id: str) -> None:
@@ -268,18 +275,23 @@ class World:
     async def figures(self) -> WorkerFigures:
         self.meet("figures")
         if self.serving and self.camera:
-            self.frames += 50
+            self.frames += self.frames_per_look
         return WorkerFigures(
             self.serving,
-            self.frames,
-            self.frames,
+            int(self.frames),
+            int(self.frames),
             0,
             self.errors,
-            self.comparison,
+            self._comparison(),
             self.fell_back_from,
             "its engine crashed" if self.fell_back_from else "",
             str(self.instance),
         )
+
+    def _comparison(self) -> Comparison | None:
+        if self.shadow is None or self.serving is None or self.comparing is None:
+            return None
+        return replace(self.comparing, release=self.serving, previous=self.shadow, shadowing=True)
 
     def fall_back(self) -> None:
         """The worker leaves the active release for the one before, as it does by itself."""
@@ -289,7 +301,7 @@ class World:
     def restart_worker(self) -> None:
         """A worker that starts serves what ``current`` names."""
         self.instance += 1
-        self.serving, self.shadow, self.comparison = self.current, None, None
+        self.serving, self.shadow = self.current, None
         self.frames = self.errors = 0
 
 
