@@ -101,10 +101,20 @@ class Life:
                 if held or self.at_rest():
                     return
                 try:
-                    await self.agent.step()
+                    await self.step()
                 except PowerCut:
                     self.agent = self.device.start()
                 self.check()
+
+    async def step(self) -> None:
+        """One step, or the part of it after which nothing more would come."""
+        step = asyncio.ensure_future(self.agent.step())
+        while not step.done() and not self.at_rest():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        if not step.done():
+            step.cancel()
+        with suppress(asyncio.CancelledError):
+            await step
 
     def at_rest(self) -> bool:
         """Whether nothing would ever happen by itself."""
