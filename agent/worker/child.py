@@ -13,6 +13,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 LOW_PRIORITY = 15
+OOM_SCORE = 500
 
 # Credentials may come to the agent in its environment; a child process gets none of them.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
@@ -48,25 +49,59 @@ def ignore_terminal() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def be_ended_first() -> None:
+    """When memory runs out, let the kernel end this process before the one that started it."""
+    Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
+
+
 def lower_thread_priority() -> None:
-    """Make the calling thread give way to others.
+    """Make the calling thread, and those it starts, give way to others.
 
     On Linux each thread has a priority of its own, so work can be done quietly in one thread
-    without the right to raise the priority of the process again afterwards.
+    without the right to raise the priority of the process again afterwards. The kernel derives
+    the priority of reading and writing from it.
     """
     thread = threading.get_native_id()
     already = os.getpriority(os.PRIO_PROCESS, thread)
     os.setpriority(os.PRIO_PROCESS, thread, max(already, LOW_PRIORITY))
 
 
-def restore_priorities() -> None:
-    """Give every thread of this process the priority of the main thread, if we may."""
-    wanted = os.getpriority(os.PRIO_PROCESS, os.getpid())
-    for thread in Path("/proc/self/task").iterdir():
-        # A thread may have ended meanwhile, and an ordinary user may raise none.
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getpriority(os.PRIO_PROCESS, int(thread.name)) > wanted:
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
+def may_raise_priority() -> bool:
+    """Whether a lowered thread could be raised again. Root may not within many containers."""
+    outcome: list[bool] = []
+
+    def lower_and_raise() -> None:
+        thread = threading.get_native_id()
+        usual = os.getpriority(os.PRIO_PROCESS, thread)
+        lower_thread_priority()
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, usual)
+        except PermissionError:
+            outcome.append(False)
+        else:
+            outcome.append(True)
+
+    trying = threading.Thread(target=lower_and_raise)
+    trying.start()
+    trying.join()
+    return outcome == [True]
+
+
+class Threads:
+    """This process's threads; they can be listed once, also when no file may be opened by then."""
+
+    def __init__(self) -> None:
+        self._entries = os.scandir("/proc/self/task")
+
+    def restore_priorities(self) -> None:
+        """Give every thread the priority of the main thread, if we may. Called once."""
+        wanted = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        with self._entries as entries:
+            for thread in (int(entry.name) for entry in entries):
+                # A thread may have ended meanwhile, and an ordinary user may raise none.
+                with suppress(ProcessLookupError, PermissionError):
+                    if os.getpriority(os.PRIO_PROCESS, thread) > wanted:
+                        os.setpriority(os.PRIO_PROCESS, thread, wanted)
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import socket
 import sys
-import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agent.worker import child
+from agent.worker.confinement import Confinement
 
 if TYPE_CHECKING:
     from agent.worker.classifier import Classifier
 
 MESSAGE_BYTES = 65536
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,109 +57,131 @@ class EngineJob:
 
 
 def main() -> None:
-    """Load quietly in a thread of low priority, then serve in this one."""
+    """Load quietly, in threads of low priority, then serve in this one."""
     job = EngineJob(**json.loads(sys.argv[1]))
     child.die_with_parent(job.parent)
-    child.forbid_new_privileges()
-    child.leave_no_core()
     child.ignore_terminal()
-    worker = socket.socket(fileno=job.socket)
-    loader = _Loader(job)
-    loader.start()
-    loader.join()
-    if loader.classifier is None:
-        _send(worker, loader.answer)
+    child.be_ended_first()
+    confinement = Confinement()
+    confinement.leave_network()
+    worker, threads = socket.socket(fileno=job.socket), child.Threads()
+    try:
+        engine = _load(job, confinement)
+    except _Refusal as refusal:
+        _send(worker, {"refused": refusal.answer})
         return
-    child.restore_priorities()
-    _send(worker, loader.answer)
-    _serve(worker, job, loader.classifier)
+    threads.restore_priorities()
+    _send(worker, {"ready": engine.description})
+    engine.serve(worker)
 
 
-class _Loader(threading.Thread):
-    """Imports the libraries, loads the model and warms it up at low priority."""
+class _Refusal(Exception):  # noqa: N818 - reads as what happened
+    """The release, or this machine, can't be served with; ``answer`` says why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.answer = {"reason": reason, "detail": detail}
+
+
+def _load(job: EngineJob, confinement: Confinement) -> _Loaded:
+    # Threads the runtime starts inherit the priority. A model that loads loudly is better than one
+    # that is slow for good.
+    may_be_quiet = job.num_threads == 1 or child.may_raise_priority()
+    _quietly(_import_libraries)
+    from agent.worker.errors import RuntimeUnavailable
+    from states.ports import Rejected
+
+    try:
+        engine = _quietly(_Loaded, job)
+        # Binds this thread and those it starts from now on.
+        confinement.close_off()
+        engine.description["sandbox"] = confinement.in_force
+        if may_be_quiet:
+            _quietly(engine.open_model)
+        else:
+            engine.open_model()
+    except Rejected as error:
+        raise _Refusal(error.reason, error.detail) from error
+    except RuntimeUnavailable as error:
+        raise _Refusal("runtime-unavailable", str(error)) from error
+    except OSError as error:
+        detail = f"{error.filename or job.model}: {error.strerror or error}"
+        raise _Refusal("unreadable", detail) from error
+    return engine
+
+
+def _quietly(function: Callable[P, T], *args: P.args, **given: P.kwargs) -> T:
+    """Call it in a thread of low priority that ends with it."""
+    with ThreadPoolExecutor(1, initializer=child.lower_thread_priority) as quiet:
+        return quiet.submit(function, *args, **given).result()
+
+
+def _import_libraries() -> None:
+    """All that is ever needed: once it is closed off, this process can open no file."""
+    import cv2
+
+    from agent.worker.classifier import probe_pictures
+
+    # More would compete with the camera for nothing.
+    cv2.setNumThreads(1)
+    probe_pictures(8, 8)  # what numpy imports on first use, it has to import now
+
+
+class _Loaded:
+    """The release's files and the runtime; after :meth:`open_model` all that serving takes."""
 
     def __init__(self, job: EngineJob) -> None:
-        super().__init__(name="load")
-        self._job = job
-        self.classifier: Classifier | None = None
-        self.answer: dict[str, Any] = {
-            "refused": {
-                "reason": "model-crashed",
-                "detail": "the engine could not load it",
-            }
-        }
-
-    def run(self) -> None:
-        # Threads the runtime starts inherit the priority, and only root may raise it again. A model
-        # that loads loudly is better than one that is slow for good.
-        if self._job.num_threads == 1 or os.geteuid() == 0:
-            child.lower_thread_priority()
-        from agent.worker.errors import RuntimeUnavailable
-        from states.ports import Rejected
-
-        try:
-            self._load()
-        except Rejected as error:
-            self._refuse(error.reason, error.detail)
-        except RuntimeUnavailable as error:
-            self._refuse("runtime-unavailable", str(error))
-        except OSError as error:
-            self._refuse(
-                "unreadable", f"{error.filename or self._job.model}: {error.strerror or error}"
-            )
-
-    def _load(self) -> None:
-        import cv2
-
         from agent.worker.choices import Preprocessing
-        from agent.worker.classifier import Classifier, ClassifierSettings
+        from agent.worker.classifier import ClassifierSettings
+        from agent.worker.frames import SLOT_BYTES, SLOTS
         from agent.worker.material import read_material
         from agent.worker.runtime import find_runtime
 
-        job = self._job
-        cv2.setNumThreads(
-            1
-        )  # more would compete with the camera for nothing on such small pictures
         settings = ClassifierSettings(job.num_threads, Preprocessing.from_json(job.preprocessing))
-        runtime = find_runtime(job.runtime)  # type: ignore[arg-type]  # checked by the settings
         own = Path(job.settings) if job.settings else None
-        material = read_material(Path(job.model), Path(job.labels), own, settings)
-        classifier = Classifier(runtime, material.model, material.labels, material.settings)
-        classifier.warm_up()
-        self.classifier = classifier
-        shape = list(classifier.input.shape)
-        self.answer = {
-            "ready": {
-                "runtime": runtime.name,
-                "input": shape,
-                "output": list(classifier.output.shape),
-            }
-        }
+        self._runtime = find_runtime(job.runtime)  # type: ignore[arg-type]  # checked by the settings
+        self._material = read_material(Path(job.model), Path(job.labels), own, settings)
+        self._frames = mmap.mmap(job.frames, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
+        self._top_k = job.top_k
+        self._classifier: Classifier
+        self.description: dict[str, Any] = {"runtime": self._runtime.name}
 
-    def _refuse(self, reason: str, detail: str) -> None:
-        self.answer = {"refused": {"reason": reason, "detail": detail}}
+    def open_model(self) -> None:
+        """Build the interpreter and warm it up. Raises Rejected."""
+        from agent.worker.classifier import Classifier
 
+        material = self._material
+        self._classifier = Classifier(
+            self._runtime, material.model, material.labels, material.settings
+        )
+        self._classifier.warm_up()
+        self.description["input"] = list(self._classifier.input.shape)
+        self.description["output"] = list(self._classifier.output.shape)
 
-def _serve(worker: socket.socket, job: EngineJob, classifier: Classifier) -> None:
-    from agent.worker.frames import SLOT_BYTES, SLOTS, frame_view
-    from states.ports import Rejected
+    def serve(self, worker: socket.socket) -> None:
+        """Answer every frame, in order, until the socket is closed."""
+        from states.ports import Rejected
 
-    memory = mmap.mmap(job.frames, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
-    quiet = ThreadPoolExecutor(1, initializer=child.lower_thread_priority)
-    while message := worker.recv(MESSAGE_BYTES):
-        request = json.loads(message)
-        picture = frame_view(memory, request["slot"], request["height"], request["width"])
-        try:
-            if request["quiet"]:
-                prediction = quiet.submit(classifier.classify, picture).result()
-            else:
-                prediction = classifier.classify(picture)
-        except Rejected as error:
-            _send(worker, {"failed": {"reason": error.reason, "detail": error.detail}})
-            continue
-        best = prediction.best(classifier.labels, job.top_k)
+        quiet = ThreadPoolExecutor(1, initializer=child.lower_thread_priority)
+        while message := worker.recv(MESSAGE_BYTES):
+            request = json.loads(message)
+            try:
+                if request["quiet"]:
+                    answer = quiet.submit(self._answer, request).result()
+                else:
+                    answer = self._answer(request)
+            except Rejected as error:
+                answer = {"failed": {"reason": error.reason, "detail": error.detail}}
+            _send(worker, answer)
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        from agent.worker.frames import frame_view
+
+        picture = frame_view(self._frames, request["slot"], request["height"], request["width"])
+        prediction = self._classifier.classify(picture)
+        best = prediction.best(self._classifier.labels, self._top_k)
         times = [round(prediction.preprocess_ms, 3), round(prediction.inference_ms, 3)]
-        _send(worker, {"frame": request["frame"], "top": best, "ms": times})
+        return {"frame": request["frame"], "top": best, "ms": times}
 
 
 def _send(worker: socket.socket, message: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ _KEPT = """
  brk mmap munmap mremap mprotect madvise membarrier get_mempolicy mincore
  mmap2
  read write pread64 preadv pwrite64 readv writev lseek close dup dup2 dup3 fstat fcntl poll ppoll
+ getdents64
  _llseek fstat64 fcntl64 ppoll_time64 select _newselect pselect6
  recvfrom recvmsg sendto sendmsg recv send getsockopt shutdown
  epoll_wait epoll_pwait epoll_ctl
