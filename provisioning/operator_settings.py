@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from provisioning.errors import WrongUsage
-from provisioning.packs import INSTALL_DIR
 from provisioning.pki import DEVICE_DAYS
 
 GOLIOTH_URL = "https://api.golioth.io"
@@ -42,8 +41,8 @@ class OperatorSettings(BaseModel):
     packs: Path | None = Field(None, description="Where devices' packs go; <ca>/devices.")
     days: int = Field(DEVICE_DAYS, ge=1, description="Days a device's certificate counts.")
     tar: bool = Field(False, description="Tarballs, not folders.")
-    install_dir: PurePosixPath = Field(
-        INSTALL_DIR, description="Where a pack will be on its device."
+    install_dir: PurePosixPath | None = Field(
+        None, description="One folder of the device for a whole pack, without our systemd units."
     )
     agent_settings: Path | None = Field(
         None, description="TOML that every pack's agent.toml ends with, like its [worker] table."

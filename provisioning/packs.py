@@ -1,13 +1,17 @@
-"""Packs: all that a device needs to connect, ready to be unpacked into its configuration folder.
+"""Packs: all that a device needs to connect, with the right names and modes.
 
 ::
 
     camera-12/                     or camera-12.tar.gz, owned by root, with the same modes
-      agent.toml      0644         the agent's configuration, with the paths on the device
-      client.crt.pem  0644         its certificate and what stands between that and the root
-      client.key.pem  0600         its key, unless the device keeps that to itself
-      psk             0600         instead of these two: the pre-shared key
-      server-ca.pem   0644         whom it trusts as the cloud, unless its system's store does
+      agent.toml      0644         the agent's configuration
+      edgeferry.crt   0644         its certificate and what stands between that and the root
+      edgeferry.key   0600         its key, unless the device keeps that to itself
+      edgeferry.psk   0600         instead of these two: the pre-shared key
+      edgeferry.ca    0644         whom it trusts as the cloud, unless its system's store does
+
+On a device with our units agent.toml belongs into /etc/edgeferry and the rest into /etc/credstore,
+from where systemd hands it to the agent; a tarball holds these paths. Otherwise ``install_dir`` is
+the one folder of them all, and agent.toml names the files there.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ from provisioning.errors import PkiError, WrongUsage
 from provisioning.key_pair import key_pem
 
 CONFIGURATION = "agent.toml"
-CERTIFICATE, KEY = "client.crt.pem", "client.key.pem"
-PSK = "psk"
-SERVER_CA = "server-ca.pem"
-INSTALL_DIR = PurePosixPath("/etc/edgeferry")
+CERTIFICATE, KEY = "edgeferry.crt", "edgeferry.key"
+PSK = "edgeferry.psk"
+SERVER_CA = "edgeferry.ca"
+CREDENTIAL_STORE = PurePosixPath("/etc/credstore")
+CONFIGURATION_FOLDER = PurePosixPath("/etc/edgeferry")
 
 _Contents: TypeAlias = dict[str, tuple[bytes, int]]
 
@@ -44,13 +49,35 @@ class PackForm:
     """What all packs of a run have in common.
 
     ``server_ca`` is PEM, None for the device's system store; ``agent_settings`` is TOML without a
-    [golioth] table. ``install_dir`` is where the pack will be on the device.
+    [golioth] table. ``install_dir`` is where the pack will be on the device, None with our units.
     """
 
     gateway: str
     server_ca: bytes | None = None
     agent_settings: str = ""
-    install_dir: PurePosixPath = INSTALL_DIR
+    install_dir: PurePosixPath | None = None
+
+    @property
+    def how_to_install(self) -> str:
+        """What is done with a pack on its device."""
+        if self.install_dir is not None:
+            return f"put each pack's files into {self.install_dir} on its device"
+        return (
+            f"on each device, as root: tar -xpf NAME.tar.gz -C /, or for a folder: agent.toml into "
+            f"{CONFIGURATION_FOLDER}, edgeferry.* into {CREDENTIAL_STORE}"
+        )
+
+    def place(self, name: str) -> str:
+        """Where a file is on the device."""
+        if self.install_dir is not None:
+            return str(self.install_dir / name)
+        folder = CONFIGURATION_FOLDER if name == CONFIGURATION else CREDENTIAL_STORE
+        return str(folder / name)
+
+    def golioth_table(self, **files: str) -> dict[str, str]:
+        """What agent.toml says of the cloud; our units' credentials are taken by themselves."""
+        named = {} if self.install_dir is None else files
+        return {"uri": self.gateway, **{key: self.place(name) for key, name in named.items()}}
 
     @classmethod
     def read(
@@ -58,10 +85,10 @@ class PackForm:
         gateway: str,
         server_ca: Path | None,
         agent_settings: Path | None,
-        install_dir: PurePosixPath,
+        install_dir: PurePosixPath | None,
     ) -> PackForm:
         """Read and check the files. Raises PkiError and WrongUsage, which name them."""
-        if not install_dir.is_absolute():
+        if install_dir is not None and not install_dir.is_absolute():
             raise WrongUsage(f"{install_dir} must be an absolute path on the device")
         return cls(
             gateway,
@@ -78,6 +105,11 @@ class Packs:
         self._folder = folder
         self._form = form
         self._as_tar = as_tar
+
+    @property
+    def how_to_install(self) -> str:
+        """What is done with a pack on its device."""
+        return self._form.how_to_install
 
     def find(self, name: str) -> Path | None:
         """A device's pack in either form, None where there is none."""
@@ -115,21 +147,23 @@ class Packs:
         intermediates: Sequence[x509.Certificate],
         key: ec.EllipticCurvePrivateKey | None,
     ) -> Path:
-        """Write a pack, without the key where the device has it. Raises WouldOverwrite, PkiError.
+        """Write a pack, without the key where the device has it.
 
-        The configuration names the key in either case, where ``device request`` puts it.
+        Raises:
+            WouldOverwrite: the device has one.
+            PkiError: it can't be written.
         """
         contents = {CERTIFICATE: (pem(certificate, *intermediates), files.PUBLIC)}
         if key is not None:
             contents[KEY] = (key_pem(key), files.SECRET)
-        golioth = {"certificate": self._installed(CERTIFICATE), "private_key": self._installed(KEY)}
+        golioth = self._form.golioth_table(certificate=CERTIFICATE, private_key=KEY)
         until = f"certificate valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
         return self._write(name, contents, golioth, until)
 
     def with_psk(self, name: str, identity: str, psk: str) -> Path:
         """Write a pack with a pre-shared key. Raises WouldOverwrite, PkiError."""
         contents = {PSK: (f"{psk}\n".encode(), files.SECRET)}
-        golioth = {"psk_id": identity, "psk_file": self._installed(PSK)}
+        golioth = {**self._form.golioth_table(psk_file=PSK), "psk_id": identity}
         return self._write(name, contents, golioth, "pre-shared key, for development")
 
     def set_aside(self, name: str, until: str) -> Path | None:
@@ -145,27 +179,28 @@ class Packs:
     def _write(self, name: str, contents: _Contents, golioth: dict[str, str], remark: str) -> Path:
         if self._form.server_ca is not None:
             contents = {**contents, SERVER_CA: (self._form.server_ca, files.PUBLIC)}
-            golioth = {**golioth, "server_ca": self._installed(SERVER_CA)}
+            golioth |= self._form.golioth_table(server_ca=SERVER_CA)
         configuration = self._configuration(name, golioth, remark)
         contents = {CONFIGURATION: (configuration.encode(), files.PUBLIC), **contents}
         if self._as_tar:
             path = self._folder / f"{name}.tar.gz"
-            files.write(path, _tarball(contents), files.SECRET)
+            placed = {self._member_name(n): content for n, content in contents.items()}
+            files.write(path, _tarball(placed), files.SECRET)
         else:
             path = self._folder / name
             files.write_folder(path, contents)
         return path
 
     def _configuration(self, name: str, golioth: dict[str, str], remark: str) -> str:
-        table = {"uri": self._form.gateway, **golioth}
         # JSON's text is TOML's too.
         lines = [f"# {name}: {remark}.", "[golioth]"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in golioth.items()]
         common = self._form.agent_settings
         return "\n".join(lines) + "\n" + (f"\n{common}" if common else "")
 
-    def _installed(self, name: str) -> str:
-        return str(self._form.install_dir / name)
+    def _member_name(self, name: str) -> str:
+        """In a tarball that is unpacked at / or, with an ``install_dir``, there."""
+        return name if self._form.install_dir is not None else self._form.place(name).lstrip("/")
 
 
 def _tarball(contents: _Contents) -> bytes:
@@ -186,10 +221,9 @@ def _member(pack: Path, name: str) -> bytes | None:
             path = pack / name
             return path.read_bytes() if path.exists() else None
         with tarfile.open(pack, mode="r:gz") as archive:
-            found = archive.extractfile(name)
+            members = (m for m in archive if PurePosixPath(m.name).name == name)
+            found = next((archive.extractfile(member) for member in members), None)
             return None if found is None else found.read()
-    except KeyError:
-        return None
     except (OSError, EOFError, tarfile.TarError) as error:
         raise PkiError(f"{pack} can't be read: {error}; move it away") from error
 

@@ -10,7 +10,7 @@ _HELP = (
     "Make devices trusted members of a fleet: certificates, packs, enrolment."
     "\n\n"
     "The way for a fleet: `ca init` once, `ca upload` once per project, then `enroll` the devices"
-    " and unpack each one's pack into /etc/edgeferry. For a bench: `enroll NAME --psk`."
+    " and put each one's pack on it. For a bench: `enroll NAME --psk`."
     "\n\n"
     "Project, address, gateway and folders come from options, else from EDGEFERRY_PROJECT,"
     " EDGEFERRY_URL and EDGEFERRY_CA, else from ~/.config/edgeferry/operator.toml or the file named"

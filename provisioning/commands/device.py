@@ -60,10 +60,11 @@ def issue(
     from provisioning.device_list import wanted_devices
 
     wanted = [device.name for device in wanted_devices(names or (), table)]
-    with open_issuer(settings, packs_of(settings)) as (issuer, entering):
+    packs = packs_of(settings)
+    with open_issuer(settings, packs) as (issuer, entering):
         report = run_issuing(wanted, issuer.issue, entering, "Issuing")
     report.next_steps = [
-        f"unpack each pack of {settings.pack_folder} into {settings.install_dir} on its device",
+        packs.how_to_install,
         "let the project accept the CA, once: edgeferry provision ca upload",
     ]
     report.show(as_json=as_json)
@@ -84,19 +85,20 @@ def renew(
     """Renew certificates before they end: the old one counts until then, so nothing is cut off.
 
     A device whose key never left it keeps its key, and its new pack has a certificate only; others
-    get a new key. The old pack is moved aside. Agents take up the new files without a restart.
+    get a new key. The old pack is moved aside.
     """
     from provisioning.device_list import check_name
     from provisioning.errors import WrongUsage
 
     if bool(names) == due:
         raise WrongUsage("which devices? name them, or give --due for all that end soon")
-    with open_issuer(settings, packs_of(settings)) as (issuer, entering):
+    packs = packs_of(settings)
+    with open_issuer(settings, packs) as (issuer, entering):
         wanted = issuer.due(within) if due else [check_name(n, "NAME") for n in names or ()]
         report = run_issuing(
             wanted, lambda name: issuer.renew(name, within_days=within), entering, "Renewing"
         )
-    report.next_steps = [f"put each pack's files over those in {settings.install_dir}"]
+    report.next_steps = [packs.how_to_install]
     report.show(as_json=as_json)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provisioning.commands.output import Report
     from provisioning.device_list import WantedDevice
     from provisioning.enrolling import Enrolled, Enroller
-    from provisioning.issuing import Entering, Issued, Issuer
+    from provisioning.issuing import Entering, Issued
     from provisioning.management import Management
     from provisioning.operator_settings import OperatorSettings
     from provisioning.packs import Packs
@@ -74,12 +74,11 @@ def enroll(
         run = _Run(settings, management, wanted)
         if no_certificate:
             report = run.without_packs()
-        elif psk:
-            report = run.with_psk(packs_of(settings))
         else:
-            report = run.with_certificates(packs_of(settings), zero_touch=zero_touch)
-    if not no_certificate:
-        report.next_steps.append(f"unpack each pack into {settings.install_dir} on its device")
+            packs = packs_of(settings)
+            kept = run.with_psk if psk else run.awaiting if zero_touch else run.with_certificates
+            report = kept(packs)
+            report.next_steps.append(packs.how_to_install)
     report.show(as_json=as_json)
 
 
@@ -104,15 +103,28 @@ class _Run:
         enroller = self._enroller()
         return self._each(lambda wanted: (enroller.enroll_with_psk(wanted, packs), None))
 
-    def with_certificates(self, packs: Packs, *, zero_touch: bool) -> Report:
+    def with_certificates(self, packs: Packs) -> Report:
         """The certificate first: a device in the cloud without one would just wait."""
+        enroller = self._enroller()
+        return self._certified(packs, enroller.enroll)
+
+    def awaiting(self, packs: Packs) -> Report:
+        """Zero touch: devices that have not connected yet are left to do that."""
+        enroller = self._enroller()
+        report = self._certified(packs, enroller.adopt)
+        if any(device["outcome"] == "awaited" for device in report.devices):
+            report.next_steps.append("when they have connected, run this again for their cohort")
+        return report
+
+    def _certified(self, packs: Packs, step: Callable[[WantedDevice], Enrolled | None]) -> Report:
         with open_issuer(self._settings, packs) as (issuer, entering):
-            enroller = self._enroller()
-            step = enroller.adopt if zero_touch else enroller.enroll
-            report = self._each(_certified(issuer, step), entering)
+
+            def work(wanted: WantedDevice) -> tuple[Enrolled | None, Issued | None]:
+                issued = issuer.issue(wanted.name)
+                return step(wanted), issued
+
+            report = self._each(work, entering)
         report.next_steps += self._what_the_ca_lacks()
-        if zero_touch:
-            report.next_steps.append("when the devices have connected, run this again")
         return report
 
     def _enroller(self) -> Enroller:
@@ -150,14 +162,6 @@ class _Run:
 
 
 _Work = Callable[["WantedDevice"], "tuple[Enrolled | None, Issued | None]"]
-
-
-def _certified(issuer: Issuer, step: Callable[[WantedDevice], Enrolled | None]) -> _Work:
-    def work(wanted: WantedDevice) -> tuple[Enrolled | None, Issued | None]:
-        issued = issuer.issue(wanted.name)
-        return step(wanted), issued
-
-    return work
 
 
 def _tell(report: Report, enrolled: Enrolled | None, issued: Issued | None) -> None:

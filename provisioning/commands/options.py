@@ -75,7 +75,7 @@ PACKS: dict[str, Any] = {
     "gateway": _text("Packs", "CoAP gateway that devices are told; Golioth's when not set."),
     "server_ca": _path("Packs", "CA bundle devices get; they use their system's without one."),
     "agent_settings": _path("Packs", "TOML that each agent.toml ends with, like a worker table."),
-    "install_dir": _text("Packs", "Where the pack will be on the device; /etc/edgeferry."),
+    "install_dir": _text("Packs", "One folder of the device for all of a pack, without our units."),
 }
 _OPERATOR = {
     "operator": Annotated[

@@ -31,23 +31,25 @@ def register(group: typer.Typer) -> None:
 def request(
     settings: OperatorSettings,
     name: Annotated[str, typer.Argument(help="The device's name, its certificate id.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the key and the request.")] = Path(
-        "/etc/edgeferry"
+    key: Annotated[Path, typer.Option(help="The device's key, made unless it is there.")] = Path(
+        "/etc/credstore/edgeferry.key"
     ),
+    csr: Annotated[
+        Path | None, typer.Option(help="File for the request; NAME.csr.pem when not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """On the device: make its key, mode 0600, and a request for a certificate.
+    """On the device, as root: make its key, mode 0600, and a request for a certificate.
 
-    Take client.csr.pem, which is no secret, to the operator's machine, sign it there with
-    `device sign`, and unpack what comes back beside the key. Compare the key's fingerprint, which
-    both commands show, so that nobody else's key is signed. A key that is there is used again.
+    Take the request, which is no secret, to the operator's machine, sign it there with `device
+    sign`, and put what comes back beside the key. Compare the key's fingerprint, which both
+    commands show, so that nobody else's key is signed. A key that is there is used again.
     """
     from provisioning.commands.output import print_facts, print_json
     from provisioning.device_list import check_name
-    from provisioning.packs import KEY
     from provisioning.signing_requests import make_request
 
-    key, file = out / KEY, out / "client.csr.pem"
+    file = csr or Path(f"{check_name(name, 'NAME')}.csr.pem")
     made = make_request(key, file, settings.this_project, check_name(name, "NAME"))
     document = {"name": name, "project": made.project, "key": str(key), "request": str(file)}
     document["key_fingerprint"] = made.key_fingerprint
@@ -55,7 +57,7 @@ def request(
         print_json(document)
         return
     print_facts(document)
-    typer.echo("→ on the operator's machine: edgeferry provision device sign client.csr.pem")
+    typer.echo(f"→ on the operator's machine: edgeferry provision device sign {file.name}")
 
 
 @configured(PROJECT, SIGNING, PACKS)
@@ -79,14 +81,15 @@ def sign(
     from provisioning.commands.device import open_issuer, run_issuing
 
     wanted = _read_all(requests)
-    with open_issuer(settings, packs_of(settings)) as (issuer, entering):
+    packs = packs_of(settings)
+    with open_issuer(settings, packs) as (issuer, entering):
         report = run_issuing(
             list(wanted), lambda name: issuer.sign(wanted[name], again=again), entering, "Signing"
         )
     for document in report.devices:
         document["key_fingerprint"] = key = wanted[document["name"]].key_fingerprint
         document["detail"] += f", key {key}"
-    report.next_steps = [f"unpack each pack into {settings.install_dir} on its device"]
+    report.next_steps = [packs.how_to_install]
     report.show(as_json=as_json)
 
 
