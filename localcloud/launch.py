@@ -45,7 +45,7 @@ async def _run(data: Path, settings: CloudSettings, *, as_json: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with LocalCloud(data, settings) as running:
         addresses = describe(running)
-        _write_operator_file(Path(addresses["operator_file"]), addresses)
+        write_operator_file(addresses)
         if as_json:
             print(json.dumps(addresses), flush=True)
         else:
@@ -66,14 +66,16 @@ def describe(running: LocalCloud) -> dict[str, str]:
     }
 
 
-def _write_operator_file(path: Path, addresses: dict[str, str]) -> None:
+def write_operator_file(addresses: dict[str, str]) -> None:
     """What ``edgeferry provision --operator`` needs to work with this cloud; holds no secret."""
     keys = {"url": "http", "gateway": "coap"} | {
         name: name for name in ("project", "api_key_file", "server_ca")
     }
     # JSON's text is TOML's too.
     lines = [f"{name} = {json.dumps(addresses[key])}\n" for name, key in keys.items()]
-    path.write_text("# Written by edgeferry cloud at each start.\n" + "".join(lines))
+    Path(addresses["operator_file"]).write_text(
+        "# Written by edgeferry cloud at each start.\n" + "".join(lines)
+    )
 
 
 def _show(addresses: dict[str, str], settings: CloudSettings) -> None:

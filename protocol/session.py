@@ -285,15 +285,17 @@ class DeviceSession:
             retry_initial=settings.observe_retry_initial,
             answer_timeout=settings.request_timeout,
         )
-        lost: list[BaseException] = []
+        # No TaskGroup: one that is failing drops a cancellation from outside (Python 3.11, 3.12),
+        # and the session of a refused device would go on after it was told to end.
+        tasks = [asyncio.create_task(work) for work in (watcher.run(), self._keep_alive(link))]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(watcher.run())
-                group.create_task(self._keep_alive(link))
-        except* LinkLost as losses:
-            lost.extend(losses.exceptions)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         # The same loss reaches both tasks; one telling of it is enough.
-        raise lost[0]
+        ended.pop().result()
 
     async def _keep_alive(self, link: ClientLink) -> None:
         """Ping when nothing was heard for a while; raises LinkLost once the link is dead."""

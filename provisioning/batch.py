@@ -18,7 +18,10 @@ _HOPELESS = (AccessDenied, Unreachable)
 
 @dataclass
 class Batch(Generic[_Item, _Result]):
-    """What became of it. ``stopped`` says why the rest was left alone, None when nothing was."""
+    """What became of it, in the items' order.
+
+    ``stopped`` says why the rest was left alone, None when nothing was.
+    """
 
     done: list[_Result] = field(default_factory=list)
     failed: list[tuple[_Item, ProvisioningError]] = field(default_factory=list)
@@ -37,43 +40,58 @@ def for_each(
     A ProvisioningError of one item is noted, and ``on_done`` called with None. Where none could do
     better, or on Ctrl-C, no more are begun, and those under way are waited for.
     """
-    batch: Batch[_Item, _Result] = Batch()
-    waiting = iter(items)
-    running: dict[Future[_Result], _Item] = {}
-
-    def begin() -> None:
-        while len(running) < parallel and batch.stopped is None:
-            try:
-                item = next(waiting)
-            except StopIteration:
-                return
-            running[pool.submit(work, item)] = item
-
+    run = _Run(items, work, parallel, on_done)
     with ThreadPoolExecutor(parallel) as pool:
         while True:
             try:
-                begin()
-                if not running:
-                    return batch
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    _settle(batch, running.pop(future), future, on_done)
+                run.begin(pool)
+                if not run.running:
+                    return run.batch()
+                run.settle()
             except KeyboardInterrupt:
-                batch.stopped = "interrupted"
+                run.stopped = "interrupted"
 
 
-def _settle(
-    batch: Batch[_Item, _Result],
-    item: _Item,
-    future: Future[_Result],
-    on_done: Callable[[_Result | None], None],
-) -> None:
-    try:
-        result = future.result()
-    except ProvisioningError as error:
-        batch.failed.append((item, error))
-        if isinstance(error, _HOPELESS):
-            batch.stopped = str(error)
-        on_done(None)
-        return
-    batch.done.append(result)
-    on_done(result)
+class _Run(Generic[_Item, _Result]):
+    def __init__(
+        self,
+        items: Iterable[_Item],
+        work: Callable[[_Item], _Result],
+        parallel: int,
+        on_done: Callable[[_Result | None], None],
+    ) -> None:
+        self.running: dict[Future[_Result], int] = {}
+        self.stopped: str | None = None
+        self._items = list(items)
+        self._waiting = iter(range(len(self._items)))
+        self._work, self._parallel, self._on_done = work, parallel, on_done
+        self._done: dict[int, _Result] = {}
+        self._failed: dict[int, ProvisioningError] = {}
+
+    def begin(self, pool: ThreadPoolExecutor) -> None:
+        while len(self.running) < self._parallel and self.stopped is None:
+            position = next(self._waiting, None)
+            if position is None:
+                return
+            self.running[pool.submit(self._work, self._items[position])] = position
+
+    def settle(self) -> None:
+        for future in wait(self.running, return_when=FIRST_COMPLETED).done:
+            self._note(self.running.pop(future), future)
+
+    def batch(self) -> Batch[_Item, _Result]:
+        done = [self._done[position] for position in sorted(self._done)]
+        failed = [(self._items[p], self._failed[p]) for p in sorted(self._failed)]
+        return Batch(done, failed, self.stopped)
+
+    def _note(self, position: int, future: Future[_Result]) -> None:
+        try:
+            result = future.result()
+        except ProvisioningError as error:
+            self._failed[position] = error
+            if isinstance(error, _HOPELESS):
+                self.stopped = str(error)
+            self._on_done(None)
+            return
+        self._done[position] = result
+        self._on_done(result)

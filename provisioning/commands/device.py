@@ -120,8 +120,8 @@ def list_certificates(
     with CaFolder(settings.ca).register() as register:
         entries = list(register.entries(settings.project))
     newest = {(entry.project, entry.name): entry for entry in entries}
-    shown = entries if all_of_them else list(newest.values())
-    rows = [entry.summary() for entry in shown]
+    shown = entries if all_of_them else newest.values()
+    rows = [entry.summary() for entry in sorted(shown, key=lambda e: (e.project, e.name))]
     if as_json:
         print_json({"certificates": rows})
     else:
