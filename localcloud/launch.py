@@ -73,9 +73,9 @@ def write_operator_file(addresses: dict[str, str]) -> None:
     }
     # JSON's text is TOML's too.
     lines = [f"{name} = {json.dumps(addresses[key])}\n" for name, key in keys.items()]
-    Path(addresses["operator_file"]).write_text(
-        "# Written by edgeferry cloud at each start.\n" + "".join(lines)
-    )
+    path = Path(addresses["operator_file"])
+    path.touch(mode=0o600)
+    path.write_text("# Written by edgeferry cloud at each start.\n" + "".join(lines))
 
 
 def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
