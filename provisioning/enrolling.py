@@ -7,7 +7,7 @@ certificate id from then on; so the device is made with the certificate id as it
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioning.device_list import WantedDevice
@@ -26,7 +26,7 @@ class Enrolled:
     created: bool
     cohort_id: str | None
     enabled: bool
-    pack: Path | None = field(default=None)
+    pack: Path | None = None
 
 
 class Enroller:
@@ -69,8 +69,7 @@ class Enroller:
             pack = packs.with_psk(wanted.name, credential.identity, credential.pre_shared_key)
         elif packs.psk(wanted.name) != credential.pre_shared_key:
             raise PkiError(f"{pack} holds another credential; move it away")
-        known = (enrolled.name, enrolled.device_id, enrolled.created, enrolled.cohort_id)
-        return Enrolled(*known, enrolled.enabled, pack)
+        return replace(enrolled, pack=pack)
 
     def adopt(self, wanted: WantedDevice) -> Enrolled | None:
         """Put a device that connected by itself into its cohort; None when it never has."""

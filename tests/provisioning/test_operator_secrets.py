@@ -21,7 +21,7 @@ class Drawer(KeyringBackend):
     priority = 1
 
     def __init__(self, *, locked: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._locked = locked
         self._kept: dict[tuple[str, str], str] = {}
 
