@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCHES := download swap inference
 
-.PHONY: help demo test lint type imports unit bench prove diagram wheel wheelhouse clean
+.PHONY: help demo test lint type imports unit bench prove diagram wheel wheelhouse deb vm clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -56,6 +56,12 @@ wheelhouse: wheel ## Collect the wheel and all it needs in dist/wheelhouse, for 
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt \
 	  --dest dist/wheelhouse $(PIP_ARGS) dist/edgeferry-*.whl
 	@du -sh dist/wheelhouse
+
+deb: wheelhouse   ## Make a Debian package in dist/ for machines like this one
+	systemd/build-deb.sh dist/wheelhouse $(PYTHON)
+
+vm: wheelhouse    ## Install on a Debian in a virtual machine and prove the services there
+	EDGEFERRY_VM=1 $(BIN)/pytest -v tests/vm $(ARGS)
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

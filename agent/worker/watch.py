@@ -16,16 +16,15 @@ from agent.worker_client import WorkerClient
 from states.ports import Postponed
 
 PATIENCE_SECONDS = 60.0
-FRAMES_MISSED = 10
 
 
 class Flow:
     """Compares the worker's figures with what they were. Times are monotonic seconds."""
 
-    def __init__(self, frame_seconds: float, frames_per_second: float) -> None:
-        """``frame_seconds``: longest time an engine may take before it is replaced."""
+    def __init__(self, frame_seconds: float, stall_seconds: float) -> None:
+        """Longest times an engine and a source may take before the worker replaces them itself."""
         self._settle_seconds = PATIENCE_SECONDS + 2 * frame_seconds
-        self._capture_seconds = PATIENCE_SECONDS + FRAMES_MISSED / frames_per_second
+        self._capture_seconds = PATIENCE_SECONDS + 2 * stall_seconds
         self._captured: tuple[str, int] | None = None
         self._captured_at = 0.0
         self._settled = -1
@@ -56,7 +55,7 @@ class ServiceWatch:
             state_dir / "releases",
             load_seconds=settings.load_seconds,
         )
-        self._flow = Flow(settings.frame_seconds, settings.frames_per_second)
+        self._flow = Flow(settings.frame_seconds, settings.stall_seconds)
 
     async def trouble(self) -> str | None:
         """Why the worker does not serve as it should, or None."""

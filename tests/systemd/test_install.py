@@ -80,7 +80,8 @@ def test_the_shell_is_clean() -> None:
     shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
     if shellcheck is None:
         pytest.skip("shellcheck is not in this environment")
-    done = subprocess.run([shellcheck, str(INSTALL)], capture_output=True, text=True, check=False)
+    scripts = [str(INSTALL), str(SYSTEMD / "build-deb.sh"), *map(str, SYSTEMD.glob("debian/*"))]
+    done = subprocess.run([shellcheck, *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

@@ -1,0 +1,144 @@
+"""A device with systemd in a virtual machine, its cloud on this one. Opt-in: make vm."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.fleet import Fleet
+from demo.stage import CloudProcess, Document, await_that
+from tests.support.small_wheel import SYSTEMD
+from tests.support.virtual_machine import HOST, VirtualMachine, why_not
+from tests.support.vm_image import ImageUnavailableError, image
+
+WHEELHOUSE = Path(os.environ.get("EDGEFERRY_VM_WHEELHOUSE", "dist/wheelhouse"))
+INSTALL = "/root/install.sh --wheelhouse /root/wheelhouse"
+PICTURES = "/opt/edgeferry/current/lib/python3.11/site-packages/demo/pictures"
+MODELS = Path(__file__).parents[2] / "demo" / "models"
+PATIENCE = 240.0
+
+
+class Device:
+    """The virtual machine as a device, and the operator's hand on its cloud."""
+
+    def __init__(self, machine: VirtualMachine, cloud: CloudProcess) -> None:
+        self.machine = machine
+        self.cloud = cloud
+        self.fleet = Fleet(cloud.address, cohort="machines")
+        enrolled = self.fleet.enrol("machine")
+        self._identity, self._key = enrolled.identity, enrolled.key
+
+    def configure(self) -> None:
+        """Write settings and credentials as docs/install.md says."""
+        port = self.cloud.address.coap.rpartition(":")[2]
+        self.machine.write("/etc/credstore/edgeferry.psk-id", self._identity)
+        self.machine.write("/etc/credstore/edgeferry.psk", self._key)
+        settings: dict[str, dict[str, object]] = {
+            "golioth": {"uri": f"coaps://{HOST}:{port}", "requests_per_second": 100},
+            "worker": {"source": f"dir:{PICTURES}", "frames_per_second": 5},
+            "update": {"window_frames": 10},
+        }
+        lines = []
+        for name, table in settings.items():
+            lines.append(f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        self.machine.shell(f"cat > /etc/edgeferry/agent.toml <<'END'\n{chr(10).join(lines)}\nEND\n")
+
+    def deploy(self, version: str, model: str = "model-1.tflite", padding: int = 0) -> None:
+        """Deploy one of the demo's models, longer by that many bytes."""
+        path = self.cloud.address.server_ca.parent / f"model-{version}.tflite"
+        filler = bytes(i * 7 % 251 for i in range(padding))
+        path.write_bytes((MODELS / model).read_bytes() + filler)
+        artifacts = self.fleet.upload(version, path, MODELS / "labels.txt")
+        self.fleet.deploy(f"model {version}", artifacts)
+
+    def status(self) -> Document:
+        """``edgeferry status --json``, asked in the machine."""
+        done = self.machine.run("/usr/local/bin/edgeferry", "status", "--json", check=False)
+        found: Document = json.loads(done.output) if done.status == 0 else {}
+        return found
+
+    def await_status(self, what: str, holds: Callable[[Document], Any]) -> Document:
+        """Wait until the status fulfils ``holds``."""
+
+        def ask() -> Document | None:
+            status = self.status()
+            return status if status and holds(status) else None
+
+        found: Document = await_that(what, ask, PATIENCE, self.log)
+        return found
+
+    def await_served(self, version: str) -> Document:
+        """Wait until that version serves and nothing else is under way."""
+
+        def holds(status: Document) -> bool:
+            active, worker = status["active"], status["worker"]
+            return bool(
+                status["state"] == "idle"
+                and active
+                and active["packages"]["ai-model"]["version"] == version
+                and worker.get("release") == active["id"]
+                and worker["fps"] > 0
+            )
+
+        return self.await_status(f"{version} serves", holds)
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Properties of edgeferry-<unit>.service."""
+        wanted = f"--property={','.join(properties)}"
+        done = self.machine.run("systemctl", "show", f"edgeferry-{unit}.service", wanted)
+        return dict(line.split("=", 1) for line in done.output.splitlines())
+
+    def await_unit(self, unit: str, **wanted: str) -> dict[str, str]:
+        """Wait until a unit's properties are these."""
+
+        def ask() -> dict[str, str] | None:
+            shown = self.show(unit, *wanted)
+            return shown if shown == wanted else None
+
+        found: dict[str, str] = await_that(f"{unit} {wanted}", ask, PATIENCE, self.log)
+        return found
+
+    def pid(self, unit: str) -> str:
+        """The main process of a unit."""
+        return self.show(unit, "MainPID")["MainPID"]
+
+    def log(self) -> str:
+        """The end of both units' logs."""
+        units = ("-u", "edgeferry-agent", "-u", "edgeferry-worker")
+        return self.machine.run("journalctl", "--no-pager", "-n", "60", *units).output
+
+
+@pytest.fixture(scope="session")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """A booted machine with the wheelhouse and the installer in /root; nothing is installed yet."""
+    if not os.environ.get("EDGEFERRY_VM"):
+        pytest.skip("a virtual machine takes minutes; run it with `make vm`")
+    if reason := why_not():
+        pytest.skip(reason)
+    if not WHEELHOUSE.is_dir():
+        pytest.skip("there is no wheelhouse: make wheelhouse")
+    try:
+        built = image()
+    except ImageUnavailableError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("vm")
+    files = folder / "files"
+    shutil.copytree(WHEELHOUSE, files / "wheelhouse")
+    shutil.copy(SYSTEMD / "install.sh", files)
+    cloud = CloudProcess(folder / "cloud", rate_limit=0)
+    cloud.start()
+    machine = VirtualMachine(built, folder, files)
+    try:
+        machine.await_boot()
+        machine.shell("tar -xf /dev/vdb -C /root")
+        yield Device(machine, cloud)
+    finally:
+        machine.close()
+        cloud.process.stop()

@@ -1,0 +1,204 @@
+"""Installed from wheels on a Debian with systemd: one device's life, told from top to bottom."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.vm.conftest import INSTALL, Device
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.xdist_group("vm")]
+
+
+def frames(device: Device) -> int:
+    return int(device.status()["worker"]["frames"])
+
+
+def test_it_installs_without_a_network(device: Device) -> None:
+    done = device.machine.shell(INSTALL, seconds=1200)
+    print(done.output)
+    assert "is installed" in done.output
+    owner = device.machine.shell("stat -c '%U:%G %a' /var/lib/edgeferry /etc/edgeferry/agent.toml")
+    assert owner.output.split("\n")[:2] == ["edgeferry-agent:edgeferry 750", "root:edgeferry 640"]
+
+
+def test_without_credentials_the_agent_says_so_once_and_the_worker_waits(device: Device) -> None:
+    device.await_unit("agent", ActiveState="failed", ExecMainStatus="2", NRestarts="0")
+    assert "no credential" in device.log()
+    device.await_unit("worker", ActiveState="active")
+
+
+def test_with_credentials_it_serves_what_is_deployed(device: Device) -> None:
+    device.configure()
+    device.machine.shell("systemctl restart edgeferry-agent edgeferry-worker")
+    device.deploy("1")
+    device.await_served("1")
+    device.await_unit("agent", StatusText="serving ai-model 1 and labels 1")
+    assert "frames/s from dir:" in device.show("worker", "StatusText")["StatusText"]
+
+
+def test_systemd_judges_the_sandbox_as_promised(device: Device) -> None:
+    for unit, threshold in (("agent", "15"), ("worker", "20")):
+        command = ("systemd-analyze", "--no-pager", "security", f"--threshold={threshold}")
+        done = device.machine.run(*command, f"edgeferry-{unit}.service", check=False)
+        print(done.output.splitlines()[-1])
+        assert done.status == 0, done.output
+
+
+def test_the_processes_are_who_and_where_they_should_be(device: Device) -> None:
+    script = "ps -o user:20= -p {0}; readlink /proc/{0}/ns/net /proc/self/ns/net"
+    for unit, own_network in (("agent", False), ("worker", True)):
+        user, network, everyones = device.machine.shell(
+            script.format(device.pid(unit))
+        ).output.split()
+        assert user == f"edgeferry-{unit}"
+        assert (network != everyones) is own_network
+
+
+def test_the_journal_has_priorities_and_no_second_time(device: Device) -> None:
+    done = device.machine.shell(
+        "journalctl -u edgeferry-agent -o json --output-fields=MESSAGE,PRIORITY"
+    )
+    entries = [json.loads(line) for line in done.output.splitlines()]
+    ours = [entry for entry in entries if str(entry["MESSAGE"]).startswith("states.conductor: ")]
+    assert ours
+    assert all(entry["PRIORITY"] in {"4", "6"} for entry in ours)
+
+
+def test_a_killed_agent_comes_back_while_the_worker_serves(device: Device) -> None:
+    worker, before = device.pid("worker"), frames(device)
+    device.machine.shell("systemctl kill --signal=SIGKILL --kill-whom=main edgeferry-agent")
+    device.await_unit("agent", ActiveState="active", NRestarts="1")
+    assert device.pid("worker") == worker
+    assert frames(device) > before
+    device.await_status("the link is up", lambda status: status["connected"])
+
+
+def test_a_killed_worker_serves_again_while_the_agent_goes_on(device: Device) -> None:
+    agent = device.pid("agent")
+    device.machine.shell("systemctl kill --signal=SIGKILL --kill-whom=main edgeferry-worker")
+    device.await_unit("worker", ActiveState="active", NRestarts="1")
+    device.await_served("1")
+    assert device.pid("agent") == agent
+
+
+def test_a_worker_that_hangs_is_restarted_by_the_watchdog(device: Device) -> None:
+    device.machine.shell(
+        "mkdir -p /run/systemd/system/edgeferry-worker.service.d;"
+        "printf '[Service]\\nWatchdogSec=20s\\n' >"
+        " /run/systemd/system/edgeferry-worker.service.d/quick.conf;"
+        "systemctl daemon-reload; systemctl restart edgeferry-worker"
+    )
+    device.await_served("1")
+    device.machine.shell("systemctl kill --signal=SIGSTOP --kill-whom=main edgeferry-worker")
+    device.await_unit("worker", ActiveState="active", NRestarts="1")
+    device.await_served("1")
+    assert "Watchdog timeout" in device.machine.run("journalctl", "-u", "edgeferry-worker").output
+
+
+def test_the_worker_serves_without_the_agent(device: Device) -> None:
+    device.machine.shell("systemctl stop edgeferry-agent")
+    before = frames(device)
+    device.machine.shell("systemctl restart edgeferry-worker")
+    device.await_served("1")
+    device.machine.shell("sleep 3")
+    assert frames(device) != before
+    device.machine.shell("systemctl start edgeferry-agent")
+
+
+def test_an_upgrade_in_the_middle_of_a_download_loses_nothing(device: Device) -> None:
+    device.machine.shell(
+        "systemctl stop edgeferry-agent;"
+        "printf '\\n[download]\\nbytes_per_second = 30000\\ncheckpoint_blocks = 16\\n' >>"
+        " /etc/edgeferry/agent.toml; systemctl start edgeferry-agent"
+    )
+    device.deploy("2", "model-2.tflite", padding=3_000_000)
+    device.await_status(
+        "a third is here",
+        lambda status: status["target"] and status["target"]["bytes_done"] > 1_000_000,
+    )
+    text = device.show("agent", "StatusText")["StatusText"]
+    print(text)
+    assert text.startswith("downloading ai-model 2")
+    device.machine.shell(REBUILD, seconds=1200)
+    print(device.machine.shell(f"{INSTALL} --wheel $(ls /root/other/*.whl)", seconds=1200).output)
+    status = device.status()
+    assert status["target"]["bytes_done"] > 1_000_000
+    device.machine.shell(
+        "sed -i '/download/,$d' /etc/edgeferry/agent.toml; systemctl restart edgeferry-agent"
+    )
+    device.await_served("2")
+    update = json.loads(device.machine.shell("edgeferry history --updates --json").output)[0]
+    size = 3_000_000 + 450_000
+    print(update)
+    assert update["fetched_bytes"] < size * 1.15
+
+
+# The same programs as another build: one more comment makes another wheel of the same version.
+REBUILD = """
+mkdir -p /root/other /root/unpacked; cd /root/unpacked
+python3 - <<'END'
+import pathlib, zipfile
+wheel = next(pathlib.Path("/root/wheelhouse").glob("edgeferry-*.whl"))
+with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(f"/root/other/{wheel.name}", "w") as new:
+    for entry in old.infolist():
+        new.writestr(entry, old.read(entry))
+    new.comment = b"another build"
+END
+"""
+
+
+def test_an_upgrade_that_does_not_start_is_taken_back(device: Device) -> None:
+    before = device.machine.shell("readlink /opt/edgeferry/current").output
+    device.machine.shell(BREAK)
+    done = device.machine.shell(
+        f"{INSTALL} --wheel $(ls /root/broken/*.whl)", check=False, seconds=1200
+    )
+    print(done.errors)
+    assert done.status == 1
+    assert "went back" in done.errors
+    assert device.machine.shell("readlink /opt/edgeferry/current").output == before
+    device.await_unit("agent", ActiveState="active")
+    device.await_served("2")
+
+
+# An agent that answers --help but can't run.
+BREAK = """
+mkdir -p /root/broken
+python3 - <<'END'
+import pathlib, zipfile
+wheel = next(pathlib.Path("/root/wheelhouse").glob("edgeferry-*.whl"))
+with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(f"/root/broken/{wheel.name}", "w") as new:
+    for entry in old.infolist():
+        content = old.read(entry)
+        if entry.filename == "agent/daemon.py":
+            content = b"raise SystemExit(1)\\n"
+        if not entry.filename.endswith("RECORD"):
+            new.writestr(entry, content)
+            continue
+        rows = [row for row in content.decode().splitlines() if "agent/daemon.py" not in row]
+        new.writestr(entry, "\\n".join([*rows, "agent/daemon.py,,"]))
+END
+"""
+
+
+def test_a_power_cut_loses_nothing_and_it_serves_at_once(device: Device) -> None:
+    device.cloud.process.stop()
+    history = device.machine.run("/usr/local/bin/edgeferry", "history", "--json").output
+    device.machine.cut_power()
+    device.await_served("2")
+    assert device.machine.run("/usr/local/bin/edgeferry", "history", "--json").output == history
+    device.cloud.start()
+    device.deploy("3")
+    device.await_served("3")
+
+
+def test_it_leaves_nothing_but_what_is_mine(device: Device) -> None:
+    device.machine.shell("/opt/edgeferry/current/share/edgeferry/systemd/install.sh --uninstall")
+    left = device.machine.shell("ls -d /opt/edgeferry /etc/systemd/system/edgeferry* || :").output
+    assert left == ""
+    device.machine.shell("test -f /var/lib/edgeferry/state.db -a -f /etc/edgeferry/agent.toml")
+    device.machine.shell("/root/install.sh --purge --yes")
+    assert device.machine.shell("ls -d /var/lib/edgeferry /etc/edgeferry || :").output == ""
+    assert device.machine.run("id", "edgeferry-agent", check=False).status != 0
