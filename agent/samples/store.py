@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 FOLDER = "samples"
 SERIAL_DIGITS = 10
-FILE_MODE, FOLDER_MODE = 0o600, 0o700
-_NAME = re.compile(r"\d{10}-[0-9TZ]+\.(jpg|json)")
+_ID = r"\d{10}-[0-9TZ]+"
+_NAME = re.compile(_ID + r"\.(jpg|json)")
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,23 @@ class SampleStore:
     Methods raise Postponed when the disk or its permissions are in the way.
     """
 
-    def __init__(self, state_dir: Path, files: Files, quota_bytes: int | None = None) -> None:
-        """``quota_bytes``: most that all samples together take once one is added."""
+    def __init__(
+        self,
+        state_dir: Path,
+        files: Files,
+        *,
+        quota_bytes: int | None = None,
+        group: bool = False,
+    ) -> None:
+        """``quota_bytes``: most that all samples together take once one is added.
+
+        With ``group`` the folder's group may read and delete them, as it must where agent and
+        worker are different users.
+        """
         self.folder = state_dir / FOLDER
         self._files = files
         self._quota = quota_bytes
+        self._file_mode, self._folder_mode = (0o640, 0o770) if group else (0o600, 0o700)
 
     def clean(self) -> None:
         """Remove what a power cut left half-written. For the one process that adds."""
@@ -81,11 +93,11 @@ class SampleStore:
         content = json.dumps(document, ensure_ascii=False).encode()
         if self._quota is not None:
             self.make_room(self._quota - len(jpeg) - len(content))
-        self._files.make_folder(self.folder, FOLDER_MODE)
+        self._files.make_folder(self.folder, self._folder_mode)
         sample_id = f"{self._next_serial():0{SERIAL_DIGITS}d}-{at}"
         picture = self.folder / f"{sample_id}.jpg"
-        self._files.write_replacing(picture, jpeg, FILE_MODE)
-        self._files.write_replacing(picture.with_suffix(".json"), content, FILE_MODE)
+        self._files.write_replacing(picture, jpeg, self._file_mode)
+        self._files.write_replacing(picture.with_suffix(".json"), content, self._file_mode)
         return sample_id
 
     def oldest_first(self) -> Iterator[Sample]:
@@ -99,7 +111,9 @@ class SampleStore:
         self.delete(sample.id)
 
     def delete(self, sample_id: str) -> None:
-        """Remove a sample, if it is there."""
+        """Remove a sample, if it is there; a text that is no id removes nothing."""
+        if not re.fullmatch(_ID, sample_id):
+            return
         picture = self.folder / f"{sample_id}.jpg"
         self._files.unlink(picture.with_suffix(".json"))
         self._files.unlink(picture)

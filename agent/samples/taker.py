@@ -49,18 +49,22 @@ class SampleTaker:
         state_dir: Path,
         *,
         reserve_bytes: int,
+        group: bool,
         source: str,
         frames: FrameStore,
         versions: ModelVersions,
     ) -> None:
-        """``reserve_bytes`` of the disk are never used; ``source`` is named in each sample."""
+        """``reserve_bytes`` of the disk are never used; ``source`` is named in each sample.
+
+        With ``group`` the group of the samples' folder may read and delete them.
+        """
         self.on = settings.on
         self._settings = settings
         self._reserve_bytes = reserve_bytes
         self._source = source
         self._frames = frames
         self._versions = versions
-        self._store = SampleStore(state_dir, Files(), settings.quota_bytes)
+        self._store = SampleStore(state_dir, Files(), quota_bytes=settings.quota_bytes, group=group)
         self._chooser = Chooser(settings, random.SystemRandom().random)
         self._orders: queue.Queue[_Order | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)

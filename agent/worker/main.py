@@ -57,6 +57,7 @@ async def run_worker(
         samples or SampleSettings(),
         state_dir,
         reserve_bytes=reserve_bytes,
+        group=settings.group_may_control,
         source=str(SourceAddress.parse(settings.source)),
         frames=store,
         versions=versions,

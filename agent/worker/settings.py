@@ -63,7 +63,8 @@ class WorkerSettings(BaseModel):
     )
     group_may_control: bool = Field(
         False,
-        description="Whether the group of the control socket may use it too (0660, not 0600).",
+        description="Whether the group of the control socket may use it too (0660, not 0600), and "
+        "read and delete samples.",
     )
     pid_file: Path | None = Field(
         None,

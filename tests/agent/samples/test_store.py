@@ -23,6 +23,8 @@ from agent.store.files import Files
 from states.ports import Postponed
 
 AT = "20261123T210000Z"
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 
 KEEP_ADDING = """
 import sys
@@ -64,6 +66,22 @@ def test_samples_come_oldest_first_and_nobody_else_may_read_them(store: SampleSt
     sample = next(store.oldest_first())
     assert (sample.label, sample.confidence) == ("red", 0.5)
     assert sample.picture.read_bytes() == b"\xff" * 10
+
+
+def test_where_agent_and_worker_are_two_users_their_group_may_read(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path, Files(), group=True)
+    add(store)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o770 & ~UMASK
+    assert {stat.S_IMODE(file.stat().st_mode) for file in store.folder.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("text", ["../state", "", ".", "0000000001-20261123T210000Z/../x"])
+def test_a_text_that_is_no_id_deletes_nothing(store: SampleStore, text: str) -> None:
+    add(store)
+    (store.folder.parent / "state.json").write_text("precious")
+    store.delete(text)
+    assert (store.folder.parent / "state.json").exists()
+    assert len(ids(store)) == 1
 
 
 def test_a_folder_that_is_not_there_holds_no_samples(store: SampleStore) -> None:
