@@ -64,7 +64,7 @@ class Window:
         if failure:
             return Judgement(Verdict.FAILED, failure, self.compare(now, limits, complete=True))
         enough = limits.fewest_frames if over else limits.frames
-        complete = now.classified >= enough
+        complete = now.classified >= enough and (over or not self._waits_for_shadow(now, limits))
         if not complete and now.classified < max(limits.least_frames, 2 * self.looked_at):
             return Judgement(Verdict.UNDECIDED)
         found = self.compare(now, limits, complete=complete)
@@ -72,6 +72,16 @@ class Window:
         if worse:
             return Judgement(Verdict.FAILED, worse, found)
         return Judgement(Verdict.CONFIRMED if complete else Verdict.UNDECIDED, "", found)
+
+    def _waits_for_shadow(self, now: WorkerFigures, limits: WindowLimits) -> bool:
+        """Whether the release before, which runs as time allows, has to see more frames first.
+
+        Otherwise a busy machine would let a release pass without having been compared at all.
+        """
+        beside = now.comparison
+        if self.apart or beside is None or beside.release != self.release_id:
+            return False
+        return beside.shadowing and beside.compared < limits.fewest_frames
 
     def _failure(self, now: WorkerFigures, limits: WindowLimits) -> str:
         """What no release may do, the only one or one of many."""

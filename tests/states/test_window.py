@@ -18,6 +18,9 @@ LIMITS = WindowLimits()
 OPENED = WorkerFigures("new", 0, 0, 0, 0, instance="1")
 WINDOW = Window("new", 0, OPENED)
 
+BARELY_COMPARED = replace(ALIKE, compared=29, agreed=29, shadowing=True)
+"""On a machine so busy that the release before hardly ever gets a frame."""
+
 
 def seen(classified: int, **changes: object) -> WorkerFigures:
     figures = replace(OPENED, captured=classified, classified=classified, comparison=ALIKE)
@@ -49,6 +52,14 @@ def seen(classified: int, **changes: object) -> WorkerFigures:
         (seen(299, comparison=compared(COLLAPSED)), False, Verdict.UNDECIDED, ""),
         (seen(300, comparison=compared(COLLAPSED)), False, Verdict.FAILED, "says 'cat' to 100%"),
         (seen(30, comparison=compared(COLLAPSED)), True, Verdict.FAILED, "says 'cat' to 100%"),
+        (seen(900, comparison=BARELY_COMPARED), False, Verdict.UNDECIDED, ""),
+        (seen(900, comparison=BARELY_COMPARED), True, Verdict.CONFIRMED, ""),
+        (
+            seen(300, comparison=replace(BARELY_COMPARED, shadowing=False)),
+            False,
+            Verdict.CONFIRMED,
+            "",
+        ),
     ],
 )
 def test_the_verdict_follows_from_the_figures(
