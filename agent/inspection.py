@@ -17,6 +17,7 @@ from agent.config import Settings
 from agent.credentials.known_time import KnownTime, from_text
 from agent.credentials.status import certificate_status, clock_status
 from agent.credentials.watch import CERTIFICATE_FACT, TIME_FACT
+from agent.explaining import Explainer, Present
 from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
@@ -119,6 +120,19 @@ class Inspector:
                 rejection = {"rejected": rejected.get(release_id)}
                 found.append({**described, "role": role, **known, **rejection})
         return found
+
+    def explain(self, named: str | None = None) -> Document:
+        """The whole story of an update; see :mod:`agent.explaining`. Raises NothingToExplain."""
+        machine = self._row("SELECT * FROM machine") or {}
+        update = self._row("SELECT * FROM updates WHERE id = ?", machine.get("update_id"))
+        present = Present(
+            state=machine.get("state", "idle"),
+            update_id=machine.get("update_id"),
+            active=self._store.active(),
+            running=agent_runs(self._settings),
+            next_try_in_s=self._next_try(machine, update),
+        )
+        return Explainer(self._rows, present).explain(named)
 
     def _row(self, query: str, *values: object) -> Document | None:
         return next(iter(self._db.query(query, list(values))), None)

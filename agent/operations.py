@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.config import Settings
 from agent.control import Method, Parameters
+from agent.explaining import NothingToExplain
 from agent.gate import read_hold, write_hold
 from agent.inspection import Inspector
 from agent.reporting import describe
@@ -36,6 +37,7 @@ class Operations:
         """Operation by name."""
         return {
             "status": self.status,
+            "explain": self.explain,
             "rollback": self.rollback,
             "retry": self.retry,
             "hold": self.hold,
@@ -45,6 +47,14 @@ class Operations:
     async def status(self, _parameters: Parameters) -> dict[str, Any]:
         """The document of ``edgeferry status --json``."""
         return await self._inspect(Inspector.status)
+
+    async def explain(self, parameters: Parameters) -> dict[str, Any]:
+        """The story of an ``update`` (number or release id), or of the newest one."""
+        named = _text(parameters, "update")
+        try:
+            return await self._inspect(lambda inspector: inspector.explain(named))
+        except NothingToExplain as nothing:
+            raise ControlError("refused", str(nothing)) from nothing
 
     async def rollback(self, parameters: Parameters) -> dict[str, Any]:
         """Go back to the release ``to``, or to the best there is; answers once it serves.

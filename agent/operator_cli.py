@@ -52,6 +52,35 @@ def retry(
     typer.echo(json.dumps(answer, indent=2) if as_json else answer["said"])
 
 
+def explain(
+    named: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[UPDATE|RELEASE]",
+            help="Its number, or (the beginning of) a release's id; the newest when not given.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the whole story of an update: what was offered, what was measured, and why it ended so.
+
+    It is read from the journal alone, so it works while the agent is stopped too. The numbers of
+    updates are shown by `edgeferry history --updates`.
+    """
+    from contextlib import closing
+
+    from agent.inspection import Inspector
+    from agent.story import show_story
+
+    with closing(Inspector(settings_of(config))) as inspector:
+        story = inspector.explain(named)
+    if as_json:
+        typer.echo(json.dumps(story, indent=2, ensure_ascii=False))
+    else:
+        show_story(story)
+
+
 def _ask(config: Path | None, operation: str, **parameters: object) -> dict[str, Any]:
     from agent.operator_client import ask_agent
 
@@ -68,5 +97,5 @@ def _named(release: dict[str, Any] | None) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the operator's commands to the one command."""
-    for command in (rollback, retry):
+    for command in (explain, rollback, retry):
         app.command()(command)

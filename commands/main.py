@@ -43,6 +43,7 @@ def main() -> NoReturn:
 def _exit_status(error: Exception) -> int | None:
     """The exit status of an error that explains itself; None for a defect, shown whole."""
     from agent.errors import ConfigurationError
+    from agent.explaining import NothingToExplain
     from agent.journal.schema import JournalError
     from agent.operator_client import AgentNotAsked
     from agent.store.lock import StateDirectoryBusy
@@ -56,6 +57,7 @@ def _exit_status(error: Exception) -> int | None:
     told = (
         AgentNotAsked,
         JournalError,
+        NothingToExplain,
         StateDirectoryBusy,
         WorkerError,
         Postponed,

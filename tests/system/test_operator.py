@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 
+import cv2
+import numpy as np
 import pytest
 
 from demo.stage import EDGEFERRY
@@ -54,3 +56,42 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
     nobody = command(bench, "rollback")
     assert nobody.returncode == 1
     assert "start it with `edgeferry run`" in nobody.stderr
+
+
+def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -> None:
+    # Both colours by turns: what stands still tells nothing about labels out of order.
+    for label, colour in (("green", (0, 255, 0)), ("red", (0, 0, 255))):
+        folder = bench.folder / "pictures" / label
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "1.png"), np.full((16, 16, 3), colour, np.uint8))
+    bench.tables["worker"]["source"] = f"dir:{bench.folder / 'pictures'}"
+    bench.tables["update"]["window_frames"] = 100
+    bench.device.configure(bench.tables)
+    start(bench)
+    bench.deploy("1")
+    serving = bench.await_served("1")["active"]["id"]
+    bench.deploy("2")  # answers red with green and green with red
+    status = bench.device.await_status(
+        "rolled back", lambda s: s["rejected"] and s["state"] == "idle", PATIENCE
+    )
+    assert status["active"]["id"] == serving
+    bench.device.stop()
+
+    story = json.loads(command(bench, "explain", "--json").stdout)
+    assert story["outcome"] == "rolled-back"
+    assert story["replaces"]["id"] == serving
+    assert [step["state"] for step in story["steps"]][-2:] == ["reporting", "idle"]
+    assert story["download"]["fetched_bytes"] > 0
+    assert story["trial"]["latency_ms"] > 0
+    checks = {check["name"]: check for check in story["window"]["checks"]}
+    assert checks["agreement"]["result"] == "failed"
+    assert story["window"]["figures"]["comparison"]["compared"] >= 30
+
+    told = command(bench, "explain").stdout
+    for words in ("Went back to", serving, "edgeferry retry", "agreement", "FAILED", "No agent"):
+        assert words in told, told
+    earlier = command(bench, "explain", serving)
+    assert "Confirmed" in earlier.stdout
+    nothing = command(bench, "explain", "77")
+    assert nothing.returncode == 1
+    assert "no update 77" in nothing.stderr
