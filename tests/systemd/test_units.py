@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.samples.store import FOLDER as SAMPLES
 from agent.worker.settings import DEFAULT_STATE_DIR, SYSTEM_SOCKET
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
@@ -80,6 +81,7 @@ def test_the_folders_are_those_the_programs_use() -> None:
     agent, worker = (unit(name) for name in UNITS[:2])
     assert Path("/var/lib") / agent["StateDirectory"] == DEFAULT_STATE_DIR
     assert Path("/run") / worker["RuntimeDirectory"] == SYSTEM_SOCKET.parent
+    assert Path("/var/lib") / worker["StateDirectory"] == DEFAULT_STATE_DIR / SAMPLES
     assert agent["Group"] == worker["Group"] != ""
     assert agent["User"] != worker["User"]
 
