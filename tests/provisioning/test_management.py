@@ -184,6 +184,19 @@ def test_a_busy_server_is_asked_again_when_it_said(
     assert 20 < waits[1] <= 30
 
 
+def test_a_busy_server_holds_back_the_next_calls_too(
+    api: ScriptedApi, management: Management, waits: list[float]
+) -> None:
+    """The clock stands still here, so the time to wait has not passed yet."""
+    api.answer(error(8, "slow down"), 429, retry_after="7")
+    for _ in range(2):
+        api.answer({"data": {"id": "d1", "name": "camera-1"}})
+    management.create_device("camera-1")
+    assert waits == [7]
+    management.device("d1")
+    assert 0 < waits[1] <= 7
+
+
 def test_a_server_that_wants_too_long_a_rest_is_not_waited_for(
     api: ScriptedApi, management: Management, waits: list[float]
 ) -> None:
