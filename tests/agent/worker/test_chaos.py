@@ -21,17 +21,26 @@ RELEASES: dict[str, TinyModel | bytes] = {
     "rotten": b"TFL3 no model",
 }
 STEPS = 25
+STEPS_KNOWN = (
+    *("prepare", "commit", "swap", "watch", "watch", "settle", "abort", "withdraw"),
+    *("kill", "kill", "stop"),
+)
 
 
 async def _one_step(worker: RunningWorker, rng: random.Random) -> None:
     release = rng.choice(list(RELEASES))
-    match rng.choice(["prepare", "commit", "swap", "swap", "abort", "withdraw", "kill", "stop"]):
+    match rng.choice(STEPS_KNOWN):
         case "prepare":
             await worker.prepare(release)
         case "commit":
             await worker.client.call("commit", release=release)
         case "swap":
             await worker.serve(release)
+        case "watch":
+            await worker.prepare(release)
+            await worker.client.call("commit", release=release, watch=True)
+        case "settle":
+            await worker.client.call("settle", release=release)
         case "abort":
             await worker.client.call("abort", release=release)
         case "withdraw":
