@@ -42,6 +42,7 @@ def outcome(job: TrialJob, confinement: Confinement, answers: Answers) -> dict[s
     try:
         opened = _open(job)
         confinement.close_off()
+        opened.runtime.check()
         answers.stage("")
         return {"report": {**_measure(job, opened, answers), "sandbox": confinement.in_force}}
     except Rejected as error:

@@ -147,9 +147,11 @@ class _Loaded:
         self.description: dict[str, Any] = {"runtime": self._runtime.name}
 
     def open_model(self) -> None:
-        """Build the interpreter and warm it up. Raises Rejected."""
+        """Build the interpreter and warm it up. Raises Rejected, RuntimeUnavailable."""
         from agent.worker.classifier import Classifier
 
+        # What the sandbox broke is no fault of the model.
+        self._runtime.check()
         material = self._material
         self._classifier = Classifier(
             self._runtime, material.model, material.labels, material.settings

@@ -78,6 +78,18 @@ class Runtime:
         except (ValueError, RuntimeError) as error:
             raise self._refused(error) from error
 
+    def check(self) -> None:
+        """Run the probe once more: after a process gave up rights, that is what it still can.
+
+        Raises RuntimeUnavailable.
+        """
+        try:
+            _run_probe(self._build)
+        except Exception as error:
+            raise RuntimeUnavailable(
+                f"{self.name} does not work in this system's sandbox: {error}; please report that"
+            ) from error
+
     def _refused(self, error: Exception) -> Rejected:
         text = " ".join(str(error).split())
         unsupported = "builtin opcode" in text or "custom op" in text.lower()
@@ -101,10 +113,14 @@ def find_runtime(wanted: RuntimeName = "auto") -> Runtime:
 
 def _probed(name: str) -> Runtime:
     build: Callable[..., Interpreter] = importlib.import_module(MODULES[name]).Interpreter
+    _run_probe(build)
+    return Runtime(name, build)
+
+
+def _run_probe(build: Callable[..., Interpreter]) -> None:
     interpreter = build(model_content=PROBE_MODEL, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(0, np.zeros((1, 2), np.float32))
     interpreter.invoke()
     if not np.allclose(interpreter.get_tensor(1), 0.5):
         raise ValueError("it answered the probe wrongly")
-    return Runtime(name, build)

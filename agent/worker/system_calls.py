@@ -17,6 +17,7 @@ _ALL_THREADS = 4  # SCMP_FLTATR_CTL_TSYNC
 _EQUAL, _MASKED_EQUAL = 4, 7
 _UNKNOWN = -1
 _CLONE_THREAD = 0x00010000
+_AT_EMPTY_PATH = 0x1000
 
 # Memory, threads, clocks, and reading and writing what is open already. Names that an architecture
 # lacks are passed over; the shorter lines are for those of 32 bits.
@@ -95,6 +96,10 @@ def _fill(library: ctypes.CDLL, filters: int) -> None:
     thread = _Condition(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD)
     _rule(library, filters, _ALLOW, "clone", thread)
     _rule(library, filters, _ERRNO | errno.ENOSYS, "clone3")
+    # fstat() of glibc 2.33 to 2.37 is a look at the empty path of a descriptor.
+    for name, position in (("newfstatat", 3), ("fstatat64", 3), ("statx", 2)):
+        empty_path = _Condition(position, _MASKED_EQUAL, _AT_EMPTY_PATH, _AT_EMPTY_PATH)
+        _rule(library, filters, _ALLOW, name, empty_path)
     # abort() signals itself. Limits may be read, not changed.
     _rule(library, filters, _ALLOW, "tgkill", _Condition(0, _EQUAL, os.getpid(), 0))
     _rule(library, filters, _ALLOW, "prlimit64", _Condition(2, _EQUAL, 0, 0))

@@ -73,3 +73,12 @@ def _unknown_operation(**_: Any) -> Interpreter:
 
 def test_a_working_runtime_opens_a_model() -> None:
     assert len(find_runtime().open(TinyModel().build()).get_output_details()) == 1
+
+
+def test_a_runtime_that_stops_working_in_the_sandbox_is_no_fault_of_a_model() -> None:
+    def denied(**_: Any) -> Interpreter:
+        raise PermissionError("Operation not permitted")
+
+    with pytest.raises(RuntimeUnavailable, match="sandbox"):
+        Runtime("some", denied).check()
+    find_runtime().check()
