@@ -81,6 +81,11 @@ def test_a_roll_back_is_told_as_a_failed_update() -> None:
     assert told(failed, NEW) == [("UPDATING", "FIRMWARE_UPDATE_FAILED", "2", "2")]
 
 
+def test_leaving_a_release_that_kept_failing_is_told_as_a_failed_update() -> None:
+    left = step("demote", "idle", "rolling-back", reason=Rejection.ENGINE_FAILING)
+    assert told(left, NEW) == [("UPDATING", "FIRMWARE_UPDATE_FAILED", "2", "2")]
+
+
 def test_a_wait_is_told_with_its_cause() -> None:
     waiting = step("postpone", "downloading", "awaiting-retry", reason=Transient.LINK_LOST)
     assert told(waiting) == [

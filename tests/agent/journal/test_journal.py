@@ -133,6 +133,26 @@ def test_evidence_is_kept_with_its_update(path: Path) -> None:
     assert [json.loads(row["document"]) for row in rows] == [{"gap_ms": 1.5}, {"gap_ms": 2.5}]
 
 
+def test_the_newest_evidence_of_a_kind_counts(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    assert journal.evidence(1, "window") is None
+    for restarts in (0, 1):
+        journal.note_evidence(1, "window", {"restarts": restarts})
+    journal.note_evidence(2, "window", {"restarts": 9})
+    assert journal.evidence(1, "window") == {"restarts": 1}
+
+
+def test_a_release_that_was_left_is_rejected_until_an_operator_clears_it(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    left = replace(UPDATE, reason=Rejection.OPERATOR_ROLLBACK, outcome=Outcome.ROLLED_BACK)
+    journal.commit(step("demote", "idle", "rolling-back", left))
+    assert journal.rejected_releases() == (UPDATE.release_id,)
+    assert journal.sequence_of(UPDATE.release_id) == 7
+    journal.clear_rejection(UPDATE.release_id)
+    assert not journal.is_rejected(UPDATE.release_id)
+    assert journal.sequence_of("unknown") == 0
+
+
 def test_old_history_is_forgotten_and_what_was_learnt_is_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
