@@ -26,9 +26,11 @@ def demo(
     """Play the whole journey on this machine, with real models and labelled pictures.
 
     A local cloud, a device with a certificate, its agent and its worker are started as processes of
-    their own. Model 1 is deployed, then model 2, then a pair that must be refused; the agent is
-    killed in the middle of a download and resumes; model 1 comes back without a download. Exit
-    status 0 means that every step held.
+    their own. Model 1 is deployed, then model 2, then a pair that must be refused. A model that
+    always gives the same answer is refused by the golden set; without one it serves for a moment
+    and is rolled back, as is one whose engine is killed. The agent is killed in the middle of a
+    download and resumes; model 1 comes back without a download. Exit status 0 means that every step
+    held.
     """
     from demo.show import play
 

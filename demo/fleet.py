@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.stage import CloudAddress, await_that
+from provisioning.golden_set import pack_golden_set
 from provisioning.management import Management
 from provisioning.pki import KeyPair, create_ca, issue_device
 from provisioning.resources import Device
 
-MODEL_PACKAGE, LABELS_PACKAGE = "ai-model", "labels"
+MODEL_PACKAGE, LABELS_PACKAGE, GOLDEN_SET_PACKAGE = "ai-model", "labels", "golden-set"
 COHORT = "demo"
 
 
@@ -22,6 +23,7 @@ class Files:
     model_1: Path
     model_2: Path
     three_outputs: Path
+    collapsed: Path
     another_model: Path
     labels: Path
     pictures: Path
@@ -81,14 +83,18 @@ class Fleet:
     def upload(self, version: str, model: Path, labels: Path) -> list[str]:
         """Artifact ids of a model and the labels, uploaded unless they are there."""
         return [
-            self._artifact(MODEL_PACKAGE, version, model),
-            self._artifact(LABELS_PACKAGE, "1", labels),
+            self._artifact(MODEL_PACKAGE, version, model.read_bytes()),
+            self._artifact(LABELS_PACKAGE, "1", labels.read_bytes()),
         ]
+
+    def upload_golden_set(self, pictures: Path) -> str:
+        """Artifact id of a folder of labelled pictures, packed."""
+        return self._artifact(GOLDEN_SET_PACKAGE, "1", pack_golden_set(pictures).content)
 
     def deploy(self, name: str, artifacts: list[str]) -> None:
         """Deploy to the cohort."""
         self._deployments += 1
         self.management.deploy(self._cohort, f"{self._deployments}: {name}", artifacts)
 
-    def _artifact(self, package: str, version: str, path: Path) -> str:
-        return self.management.publish(package, version, path.read_bytes()).id
+    def _artifact(self, package: str, version: str, content: bytes) -> str:
+        return self.management.publish(package, version, content).id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,6 +66,9 @@ class Journey:
         yield Step("deploy model 1 + labels 1", lambda: self._deploy("1", files.model_1))
         yield Step("deploy model 2", lambda: self._deploy("2", files.model_2))
         yield Step("deploy 3 outputs for 2 labels", self._refuse_bad_pair)
+        yield Step("collapsed model, golden set with it", self._refuse_by_golden_set)
+        yield Step("collapsed model without one", self._roll_back_collapsed)
+        yield Step("SIGKILL the new model's engine", self._roll_back_crashed)
         yield Step("SIGKILL in mid-download, resume", self._kill_and_resume)
         yield Step("deploy model 1 again", self._go_back)
 
@@ -75,19 +80,53 @@ class Journey:
         return self._measured(status, deployed_at)
 
     def _refuse_bad_pair(self) -> Measured:
-        before = self._status()
         artifacts = self._fleet.upload("3-outputs", self._files.three_outputs, self._files.labels)
-        self._fleet.deploy("three outputs", artifacts)
+        return self._refused(artifacts, "label-count-mismatch")
+
+    def _refuse_by_golden_set(self) -> Measured:
+        """The deployment brings the pictures that its model must get right."""
+        artifacts = self._fleet.upload("collapsed", self._files.collapsed, self._files.labels)
+        golden = self._fleet.upload_golden_set(self._files.pictures)
+        return self._refused([*artifacts, golden], "golden-set-failed")
+
+    def _roll_back_collapsed(self) -> Measured:
+        """The same model again, but nothing speaks against it before it serves."""
+        artifacts = self._fleet.upload("collapsed", self._files.collapsed, self._files.labels)
+        return self._refused(artifacts, "commit-window-failed")
+
+    def _roll_back_crashed(self) -> Measured:
+        """Kills the engine of a good model while it is watched: the one before is still warm."""
+        artifacts = self._fleet.upload("2-killed", self._files.model_2, self._files.labels)
+        return self._refused(artifacts, "commit-window-failed", self._kill_watched_engine)
+
+    def _kill_watched_engine(self) -> None:
+        def watched(status: Document) -> bool:
+            comparison = status["worker"].get("comparison")
+            return bool(status["state"] == "confirming" and comparison and comparison["compared"])
+
+        status = self._device.await_status("the new model is watched", watched, PATIENCE)
+        os.kill(status["worker"]["engine"]["pid"], signal.SIGKILL)
+
+    def _refused(
+        self, artifacts: list[str], reason: str, meanwhile: Callable[[], None] | None = None
+    ) -> Measured:
+        """Deploy what must be refused; the engine that serves must be the same one afterwards."""
+        before = self._status()
+        self._fleet.deploy(reason, artifacts)
+        if meanwhile:
+            meanwhile()
         status = self._device.await_status(
-            "the bad pair is refused", lambda s: s["rejected"] and s["state"] == "idle", PATIENCE
+            f"refused: {reason}",
+            lambda s: len(s["rejected"]) > len(before["rejected"]) and s["state"] == "idle",
+            PATIENCE,
         )
+        rejection, served = status["rejected"][-1], status["worker"]
+        require(rejection["reason"] == reason, f"refused for {rejection['reason']}")
         require(status["active"] == before["active"], "the active release changed")
-        reason = status["rejected"][-1]["reason"]
-        require(reason == "label-count-mismatch", f"refused for {reason}")
-        served = status["worker"]
-        require(served["release"] == before["worker"]["release"], "the worker switched")
+        for what in ("release", "engine"):
+            require(served[what] == before["worker"][what], f"the {what} that serves is another")
         require(served["classified"] > before["worker"]["classified"], "the worker stopped")
-        return self._measured(status, None, note=f"refused: {reason}")
+        return self._measured(status, None, note=f"refused: {reason}: {rejection['detail']}")
 
     def _kill_and_resume(self) -> Measured:
         """At Golioth's own pace until the kill, so that there is a middle to be killed in."""

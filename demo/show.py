@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.fleet import Files, Fleet
-from demo.journey import PATIENCE, Journey, Measured, Step, StepFailed
+from demo.journey import PATIENCE, PICTURES, Journey, Measured, Step, StepFailed
 from demo.journey import as_json as to_json
 from demo.stage import CloudProcess, Device, StageError
 from provisioning.pki import KeyPair
@@ -74,6 +74,7 @@ def gather() -> Files:
         model_1=models / "model-1.tflite",
         model_2=models / "model-2.tflite",
         three_outputs=models / "three-outputs.tflite",
+        collapsed=models / "collapsed.tflite",
         another_model=models / "model-2-retrained-head.tflite",
         labels=models / "labels.txt",
         pictures=DATA / "pictures",
@@ -111,6 +112,8 @@ def configuration(
             "requests_per_second": 0,
         },
         "worker": {"source": f"dir:{files.pictures}", "frames_per_second": FRAMES_PER_SECOND},
+        # All pictures once; a device's own default is 300, for scenes that change less.
+        "update": {"window_frames": PICTURES},
     }
 
 
