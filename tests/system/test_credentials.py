@@ -128,7 +128,7 @@ def test_a_certificate_replaced_during_a_download_costs_neither_restart_nor_down
     bench.device.start("worker")
     bench.device.start("run")
     bench.fleet.adopt("own", PATIENCE)
-    bench.deploy("1", bench.large_model("1", 400_000))
+    bench.deploy("71", bench.large_model("71", 400_000))
     before = bench.device.await_status(
         "it downloads", lambda s: s["target"] and s["target"]["bytes_done"] >= 65536, PATIENCE
     )
@@ -139,7 +139,7 @@ def test_a_certificate_replaced_during_a_download_costs_neither_restart_nor_down
     shutil.copy(new.key, str(found["private_key"]))
     shutil.copy(new.certificate, str(found["certificate"]))
 
-    after = bench.await_served("1")
+    after = bench.await_served("71")
     assert after["certificate"]["expires"] > before["certificate"]["expires"]
     assert bench.device.agent.log_tail(100_000).count("the credential was replaced") == 1
     (update,) = bench.device.inspect(lambda inspector: inspector.updates(10))
