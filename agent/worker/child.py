@@ -51,7 +51,9 @@ def ignore_terminal() -> None:
 
 def be_ended_first() -> None:
     """When memory runs out, let the kernel end this process before the one that started it."""
-    Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
+    # Where a sandbox has made this read-only, the kernel chooses by size as ever.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
 
 
 def lower_thread_priority() -> None:

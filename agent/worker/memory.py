@@ -29,10 +29,10 @@ class Machine:
         self._proc = proc
         self._cgroups = cgroups
 
-    def available(self) -> int:
-        """Bytes that can be had without swapping."""
-        fields = _table(self._proc / "meminfo", ":")
-        return fields["MemAvailable"] << 10
+    def available(self) -> int | None:
+        """Bytes that can be had without swapping; None when a sandbox hides it."""
+        kibibytes = _table(self._proc / "meminfo", ":").get("MemAvailable")
+        return None if kibibytes is None else kibibytes << 10
 
     def cgroup_limit(self) -> int | None:
         """The tightest limit on this process's cgroup, or None."""
@@ -91,19 +91,18 @@ class Memory:
         Raises OSError when its model can't be read.
         """
         needed = _expected_bytes(files, *active)
-        room = self._room(loaded)
+        room = min(self._rooms(loaded), default=needed)
         if needed <= room:
             return None
         return f"another engine takes about {needed >> 20} MiB, and {max(0, room) >> 20} are left"
 
-    def _room(self, loaded: Iterable[Engine]) -> int:
-        rooms = [self._machine.available() - RESERVE_BYTES]
+    def _rooms(self, loaded: Iterable[Engine]) -> Iterator[int]:
         if self._configured:
             taken = resident_bytes("self") + sum(engine.resident_bytes() for engine in loaded)
-            rooms.append(self._configured - taken)
-        if (room := self._machine.cgroup_room()) is not None:
-            rooms.append(room - RESERVE_BYTES)
-        return min(rooms)
+            yield self._configured - taken
+        for room in (self._machine.available(), self._machine.cgroup_room()):
+            if room is not None:
+                yield room - RESERVE_BYTES
 
 
 async def watch_sizes(engines: Callable[[], Mapping[str, Engine]]) -> None:

@@ -55,9 +55,14 @@ def test_the_tightest_cgroup_counts_and_forgettable_files_do_not(kernel: Path) -
     assert machine.cgroup_room() == 1000 - (600 - 100)
 
 
+def test_a_kernel_that_tells_nothing_limits_nothing(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, tmp_path)
+    assert (machine.available(), machine.cgroup_limit(), machine.cgroup_room()) == (None,) * 3
+
+
 def test_the_memory_of_this_machine_can_be_told() -> None:
     machine = Machine()
-    assert machine.available() > MIB
+    assert (machine.available() or 0) > MIB
     room, allowed = machine.cgroup_room(), machine.cgroup_limit()
     assert (room is None) == (allowed is None)
 
@@ -177,6 +182,30 @@ async def test_a_watched_engine_that_grows_too_large_gives_way_to_the_one_before
         assert (status["release"], status["fell_back"]["from"]) == ("a", "b")
         assert status["fell_back"]["reason"] == "model-leaks"
         assert_balanced(await worker.classified(3))
+
+
+def of_process(pid: int | str, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+async def test_an_engine_is_ended_before_the_worker_when_memory_runs_out(tmp_path: Path) -> None:
+    async with running_worker(tmp_path) as worker:
+        await worker.serve("a")
+        (engine,) = engine_pids()
+        assert int(of_process(engine, "oom_score_adj")) > int(of_process("self", "oom_score_adj"))
+
+
+async def test_an_engine_has_neither_files_nor_network_once_its_model_is_opened(
+    tmp_path: Path,
+) -> None:
+    async with running_worker(tmp_path) as worker:
+        await worker.serve("a")
+        sandbox = (await worker.classified(1))["engine"]["sandbox"]
+        closed = [sandbox[what] for what in ("network", "filesystem", "system_calls")]
+        (engine,) = engine_pids()
+        filters = of_process(engine, "status").split("Seccomp:")[1].split()[0]
+        assert (filters == "2") == sandbox["system_calls"].startswith("seccomp")
+        assert all(closed)
 
 
 def descriptors() -> int:
