@@ -2,6 +2,8 @@
 # Makes dist/edgeferry_VERSION_ARCHITECTURE.deb out of what install.sh puts below a folder:
 #   build-deb.sh WHEELHOUSE PYTHON
 # The package holds a virtual environment and therefore fits one Python and one architecture.
+# dpkg-deb alone: dh-virtualenv would do the same with debhelper and a source package around it, and
+# nfpm and fpm pack trees but make no environments, so the tree would still come from install.sh.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -48,4 +50,4 @@ END
 for script in postinst prerm postrm; do
 	install -m 0755 "$here/debian/$script" "$stage/DEBIAN/$script"
 done
-dpkg-deb --root-owner-group --build "$stage" "$dist/edgeferry_${version}_$architecture.deb"
+dpkg-deb -Zzstd --root-owner-group --build "$stage" "$dist/edgeferry_${version}_$architecture.deb"

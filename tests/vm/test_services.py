@@ -11,6 +11,10 @@ from tests.vm.conftest import INSTALL, Device
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.xdist_group("vm")]
 
 
+# A download at the cap below takes ten minutes, longer than the slowest installation.
+PADDING, SOME = 8_000_000, 300_000
+
+
 def frames(device: Device) -> int:
     return int(device.status()["worker"]["frames"])
 
@@ -110,13 +114,13 @@ def test_the_worker_serves_without_the_agent(device: Device) -> None:
 def test_an_upgrade_in_the_middle_of_a_download_loses_nothing(device: Device) -> None:
     device.machine.shell(
         "systemctl stop edgeferry-agent;"
-        "printf '\\n[download]\\nbytes_per_second = 30000\\ncheckpoint_blocks = 16\\n' >>"
+        "printf '\\n[download]\\nbytes_per_second = 12000\\ncheckpoint_blocks = 16\\n' >>"
         " /etc/edgeferry/agent.toml; systemctl start edgeferry-agent"
     )
-    device.deploy("2", "model-2.tflite", padding=3_000_000)
+    device.deploy("2", "model-2.tflite", padding=PADDING)
     device.await_status(
-        "a third is here",
-        lambda status: status["target"] and status["target"]["bytes_done"] > 1_000_000,
+        "some of it is here",
+        lambda status: status["target"] and status["target"]["bytes_done"] > SOME,
     )
     text = device.show("agent", "StatusText")["StatusText"]
     print(text)
@@ -124,15 +128,13 @@ def test_an_upgrade_in_the_middle_of_a_download_loses_nothing(device: Device) ->
     device.machine.shell(REBUILD, seconds=1200)
     print(device.machine.shell(f"{INSTALL} --wheel $(ls /root/other/*.whl)", seconds=1200).output)
     status = device.status()
-    assert status["target"]["bytes_done"] > 1_000_000
+    assert SOME < status["target"]["bytes_done"] < PADDING
     device.machine.shell(
         "sed -i '/download/,$d' /etc/edgeferry/agent.toml; systemctl restart edgeferry-agent"
     )
     device.await_served("2")
     update = json.loads(device.machine.shell("edgeferry history --updates --json").output)[0]
-    size = 3_000_000 + 450_000
-    print(update)
-    assert update["fetched_bytes"] < size * 1.15
+    assert update["fetched_bytes"] < (PADDING + 450_000) * 1.1
 
 
 # The same programs as another build: one more comment makes another wheel of the same version.
