@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from agent.display import moment
 from agent.samples.store import Sample
 
 
@@ -17,13 +16,14 @@ def show_samples(samples: list[Sample]) -> None:
         )
         return
     table = Table(box=None, header_style="bold")
-    for column in ("sample", "taken at", "why", "label", "confidence", "model"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"sample", "taken at"})
+    # When it was taken is part of its id.
+    for column in ("sample", "why", "label", "score", "model"):
+        table.add_column(column, overflow="fold", no_wrap=column != "label")
     for sample in samples:
         document = sample.document
         model = document["version"] or document["release"]
         sure = f"{sample.confidence:.0%}"
-        row = (sample.id, moment(document["taken_at"]), document["why"], sample.label, sure, model)
+        row = (sample.id, document["why"], sample.label, sure, model)
         table.add_row(*map(str, row))
     console = Console()
     console.print(table)

@@ -49,6 +49,8 @@ class PreviewServer:
 
     def start(self) -> None:
         """Serve in the background."""
+        # It tells of its start and end; we do, with the address.
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
         self._thread.start()
         log.info("preview at %s", self.url)
         if not self._settings.loopback:
