@@ -116,11 +116,9 @@ async def test_after_a_backlog_pictures_are_new_again(camera: MjpegCamera) -> No
     async with capturing(camera.url, stall_seconds=5) as bench:
         await bench.take()
         camera.send_to_all(b"".join(camera.picture() for _ in range(60)))
-        newest = camera.drawn
-        while (await bench.take())[1] < newest:
+        # A reader that waits for each picture to be used would stay 60 behind for ever.
+        while camera.drawn - (await bench.take())[1] > 3:
             pass
-        for _ in range(5):
-            assert camera.drawn - (await bench.take())[1] <= 3
 
 
 async def test_a_stalled_camera_is_told_of_and_opened_again(camera: MjpegCamera) -> None:
