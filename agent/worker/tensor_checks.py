@@ -6,7 +6,7 @@ All of this is looked at before anything is allocated.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ from states.reasons import Rejection
 
 def input_spec(interpreter: Interpreter, max_side: int) -> TensorSpec:
     """The one input: a colour picture ``[1, height, width, 3]``. Raises Rejected."""
-    spec = _tensor_spec(interpreter.get_input_details(), "input")
+    spec = _tensor_spec(interpreter.get_input_details, "input")
     shape = spec.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise _unsupported(
@@ -33,7 +33,7 @@ def input_spec(interpreter: Interpreter, max_side: int) -> TensorSpec:
 
 def output_spec(interpreter: Interpreter) -> TensorSpec:
     """The one output: a score for each class. Raises Rejected."""
-    spec = _tensor_spec(interpreter.get_output_details(), "output")
+    spec = _tensor_spec(interpreter.get_output_details, "output")
     if not spec.shape or spec.shape[-1] < 1 or math.prod(spec.shape) != spec.shape[-1]:
         raise _unsupported(
             f"its output is {list(spec.shape)}, but one score a class is [1, classes]"
@@ -41,7 +41,11 @@ def output_spec(interpreter: Interpreter) -> TensorSpec:
     return spec
 
 
-def _tensor_spec(details: Sequence[Mapping[str, Any]], what: str) -> TensorSpec:
+def _tensor_spec(read: Callable[[], Sequence[Mapping[str, Any]]], what: str) -> TensorSpec:
+    try:
+        details = read()
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise _invalid(f"its {what}s can't be told: {str(error)[:200]}") from error
     if len(details) != 1:
         raise _unsupported(f"it has {len(details)} {what}s; a classifier has one")
     detail = details[0]

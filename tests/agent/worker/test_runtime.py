@@ -8,6 +8,7 @@ import pytest
 
 from agent.worker.errors import RuntimeUnavailable
 from agent.worker.runtime import MODULES, Interpreter, Runtime, find_runtime
+from agent.worker.tensor_checks import input_spec
 from states.ports import Rejected
 from states.reasons import Rejection
 from tests.support.tiny_models import TinyModel
@@ -82,3 +83,13 @@ def test_a_runtime_that_stops_working_in_the_sandbox_is_no_fault_of_a_model() ->
     with pytest.raises(RuntimeUnavailable, match="sandbox"):
         Runtime("some", denied).check()
     find_runtime().check()
+
+
+def test_a_model_whose_tensors_can_not_be_listed_is_invalid() -> None:
+    class Unreadable:
+        def get_input_details(self) -> Any:
+            raise ValueError("Invalid tensor index -1 exceeds max tensor index 6")
+
+    with pytest.raises(Rejected, match="tensor index -1") as caught:
+        input_spec(Unreadable(), 2048)  # type: ignore[arg-type]
+    assert caught.value.reason is Rejection.MODEL_INVALID
