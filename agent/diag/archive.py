@@ -15,11 +15,20 @@ from pathlib import Path
 
 from agent.diag.members import MEMBERS, Collect, Device
 from agent.diag.secrets import scrubbed, secrets_of
+from agent.explaining import NothingToExplain
 from agent.journal.schema import JournalError
 from agent.store.files import postponed
 from states.ports import Postponed
 
 _MODE = 0o600
+_UNAVAILABLE = (
+    OSError,
+    JournalError,
+    NothingToExplain,
+    Postponed,
+    sqlite3.Error,
+    subprocess.SubprocessError,
+)
 
 
 def default_name() -> Path:
@@ -55,7 +64,7 @@ def _collected(
 ) -> tuple[str, bytes]:
     try:
         content = collect(device)
-    except (OSError, JournalError, Postponed, sqlite3.Error, subprocess.SubprocessError) as error:
+    except _UNAVAILABLE as error:
         return f"{name}.missing.txt", scrubbed(f"{error}\n".encode(), secrets)
     clean = scrubbed(content, secrets)
     if name.endswith(".db") and clean != content:

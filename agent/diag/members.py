@@ -128,6 +128,7 @@ MEMBERS: dict[str, Collect] = {
     "status.json": _inspected(lambda inspector: inspector.status()),
     "history.json": _inspected(lambda inspector: inspector.history(MANY)),
     "updates.json": _inspected(lambda inspector: inspector.updates(MANY)),
+    "explain.json": _inspected(lambda inspector: inspector.explain()),
     "releases.json": _inspected(lambda inspector: inspector.releases()),
     "configuration.json": _configuration,
     "doctor.json": _doctor,
