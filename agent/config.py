@@ -25,9 +25,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
-from agent.proof_settings import ProofSettings
 from agent.samples.settings import SampleSettings
 from agent.store.names import PackageNames
+from agent.trial.settings import ProofSettings
 from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
 from states.gates import Gates, TimeWindow

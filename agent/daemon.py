@@ -9,30 +9,30 @@ from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from agent.cloud.delivery import Delivery
+from agent.cloud.manifests import deployment_of
+from agent.cloud.progress import ProgressKeeper
+from agent.cloud.reporting import Announcer, idle_reports
 from agent.config import Settings
 from agent.control import ControlServer
 from agent.credentials.identity import DeviceIdentity
-from agent.delivery import Delivery
 from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
-from agent.liveness import Liveness, stall_seconds
-from agent.manifests import deployment_of
-from agent.notify import notify
 from agent.operations import SOCKET_FILE, Operations
 from agent.parts import open_store, worker_of
-from agent.progress import ProgressKeeper
-from agent.reporting import Announcer, idle_reports
+from agent.service.liveness import Liveness, stall_seconds
+from agent.service.notify import notify
+from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
 from agent.store.releases import ReleaseDamaged
-from agent.supervision import Supervision
-from agent.verify import ReleaseVerifier
+from agent.trial.verifier import ReleaseVerifier
 from agent.worker.errors import WorkerError
-from agent.worker_client import WorkerClient
-from agent.worker_report import WorkerReport
+from agent.worker_port.client import WorkerClient
+from agent.worker_port.report import WorkerReport
 from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+from agent.cloud.reporting import describe
+from agent.commands.explaining import NothingToExplain
+from agent.commands.inspection import Inspector
 from agent.config import Settings
 from agent.control import Method, Parameters
-from agent.explaining import NothingToExplain
 from agent.gate import read_hold, write_hold
-from agent.inspection import Inspector
-from agent.reporting import describe
 from agent.store.release_store import ReleaseStore
 from agent.worker.errors import ControlError
 from states.conductor import Conductor

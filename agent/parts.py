@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent.config import Settings
-from agent.signal_worker import SignalWorker
 from agent.store.release_store import ReleaseStore
-from agent.worker_client import WorkerClient
+from agent.worker_port.client import WorkerClient
+from agent.worker_port.signal import SignalWorker
 from states.ports import Worker
 
 

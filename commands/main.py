@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from agent import cli as agent_cli
+from agent.commands import device as agent_cli
 from demo import cli as demo_cli
 from localcloud import cli as localcloud_cli
 from provisioning import commands as provisioning_commands
@@ -42,10 +42,10 @@ def main() -> NoReturn:
 
 def _exit_status(error: Exception) -> int | None:
     """The exit status of an error that explains itself; None for a defect, shown whole."""
+    from agent.commands.explaining import NothingToExplain
+    from agent.commands.orders_client import AgentNotAsked
     from agent.errors import ConfigurationError
-    from agent.explaining import NothingToExplain
     from agent.journal.schema import JournalError
-    from agent.operator_client import AgentNotAsked
     from agent.store.lock import StateDirectoryBusy
     from agent.worker.errors import WorkerError
     from protocol.errors import CredentialError

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.inspection import Inspector
-from agent.worker_client import WorkerClient
+from agent.commands.inspection import Inspector
+from agent.worker_port.client import WorkerClient
 from demo.fleet import Files, Fleet
 from demo.stage import Device, Document, await_that
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.commands.inspection import Inspector
 from agent.config import load_settings
-from agent.inspection import Inspector
 from agent.journal.schema import JournalError
 
 EDGEFERRY = (sys.executable, "-m", "commands.main")

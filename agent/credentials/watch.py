@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from agent.cloud.reporting import LONGEST_DETAIL, STATE_PATH
 from agent.credentials.keeper import Candidate, CredentialKeeper
 from agent.credentials.known_time import KnownTime, as_text
 from agent.credentials.renewal import is_due
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
-from agent.reporting import LONGEST_DETAIL, STATE_PATH
 from protocol.errors import ProtocolError
 from states.ports import Postponed
 

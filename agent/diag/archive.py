@@ -13,9 +13,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.commands.explaining import NothingToExplain
 from agent.diag.members import MEMBERS, Collect, Device
 from agent.diag.secrets import scrubbed, secrets_of
-from agent.explaining import NothingToExplain
 from agent.journal.schema import JournalError
 from agent.store.files import postponed
 from states.ports import Postponed

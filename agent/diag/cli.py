@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.options import ConfigOption
+from agent.commands.options import ConfigOption
 
 
 def diag(

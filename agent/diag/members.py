@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from agent.commands.inspection import Inspector, worker_status
 from agent.config import Settings
 from agent.diag.secrets import redacted
 from agent.doctor.examine import examine
 from agent.doctor.finding import document
-from agent.inspection import Inspector, worker_status
 from agent.parts import open_store
 
 MANY = 1000

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent.options import ConfigOption, JsonOption
+from agent.commands.options import ConfigOption, JsonOption
 
 FAILED = 1
 

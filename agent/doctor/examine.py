@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from agent.commands.inspection import agent_runs
 from agent.config import DEFAULT_PATH, Settings, load_settings
 from agent.credentials.known_time import KnownTime, from_text
 from agent.credentials.sources import CREDENTIALS_DIRECTORY, PREFIX
@@ -22,7 +23,6 @@ from agent.doctor.services import examine_services
 from agent.doctor.storage import examine_disk, examine_journal
 from agent.doctor.worker import examine_runtime, examine_worker
 from agent.errors import ConfigurationError
-from agent.inspection import agent_runs
 
 EXAMINATIONS: dict[str, Examination] = {
     "credentials": examine_credentials,

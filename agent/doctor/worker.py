@@ -11,7 +11,7 @@ from typing import Any, Literal
 from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
 from agent.parts import open_store, worker_of
 from agent.worker.settings import WorkerSettings
-from agent.worker_client import WorkerClient, WorkerProtocolError
+from agent.worker_port.client import WorkerClient, WorkerProtocolError
 from states.ports import Postponed
 
 PROBE_SECONDS = 30.0

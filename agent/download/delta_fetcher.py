@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from agent.background import run_to_the_end
 from agent.download.fetch_job import Progress
 from agent.download.partial import Checkpoints
+from agent.service.background import run_to_the_end
 from agent.store.files import TEMPORARY
 from agent.store.release_store import ReleaseStore
 from protocol.delta import DeltaError, PatchHeader, read_header, restore

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from aiocoap import Code
 
-from agent.background import run_to_the_end
 from agent.download.engine import Block, BlockRequest
 from agent.download.partial import Checkpoints
 from agent.download.transfer import Transfer
+from agent.service.background import run_to_the_end
 from agent.store.blobs import WrongContent
 from agent.store.release_store import ReleaseStore
 from protocol.errors import LinkError, ProtocolError, ResponseError

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from agent.background import run_to_the_end
 from agent.download.block_set import BlockSet
+from agent.service.background import run_to_the_end
 from agent.store.files import Files, OpenFile, storage_errors
 from states.ports import Postponed
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.options import ConfigOption, JsonOption, settings_of
+from agent.commands.options import ConfigOption, JsonOption, settings_of
 
 if TYPE_CHECKING:
     from agent.samples.store import Sample, SampleStore

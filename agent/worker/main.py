@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.control import ControlServer
-from agent.notify import StatusLine, keep_watchdog, notify
 from agent.samples.settings import SampleSettings
 from agent.samples.taker import SampleTaker
+from agent.service.notify import StatusLine, keep_watchdog, notify
 from agent.store.names import PackageNames
 from agent.worker.candidate import Loader
 from agent.worker.capture import Capture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.worker.settings import WorkerSettings
-from agent.worker_client import WorkerClient
+from agent.worker_port.client import WorkerClient
 from states.ports import Postponed
 
 PATIENCE_SECONDS = 60.0

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.cloud.manifests import deployment_of
+from agent.cloud.progress import ProgressKeeper
 from agent.config import DeviceSettings, Settings
 from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.journal.journal import SqliteJournal
-from agent.manifests import deployment_of
 from agent.parts import open_store
-from agent.progress import ProgressKeeper
 from bench.support.child import Told, next_line, run_child, tell
 from protocol.block_requests import Settle
 from protocol.credentials import PskCredential

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.worker_client import WorkerClient
+from agent.worker_port.client import WorkerClient
 from demo.stage import Device
 from states.ports import Postponed
 

@@ -24,10 +24,10 @@ from agent.journal.journal import SqliteJournal
 from agent.journal.outbox import Message
 from agent.parts import open_store, worker_of
 from agent.store.release_store import ReleaseStore
-from agent.trial import TrialLimits
-from agent.verify import ReleaseVerifier
+from agent.trial.trial import TrialLimits
+from agent.trial.verifier import ReleaseVerifier
 from agent.worker.choices import RuntimeName
-from agent.worker_client import WorkerClient
+from agent.worker_port.client import WorkerClient
 from demo.stage import Device
 from states.conductor import Conductor
 from states.model import Companion, Deployment, Package, Release

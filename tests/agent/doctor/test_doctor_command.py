@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from agent.cli import device_app
+from agent.commands.device import device_app
 
 
 def doctor(config: Path, *options: str) -> tuple[int, str]:

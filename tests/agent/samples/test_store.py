@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent.cli import device_app
+from agent.commands.device import device_app
 from agent.samples.export import FolderNotEmpty, export_samples, label_folder
 from agent.samples.store import SampleStore
 from agent.store.files import Files

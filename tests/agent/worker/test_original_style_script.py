@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.signal_worker import SignalWorker
+from agent.worker_port.signal import SignalWorker
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_client import write_release
 

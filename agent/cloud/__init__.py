@@ -1,0 +1,1 @@
+"""What the agent hears from the cloud and tells it."""

@@ -1,0 +1,1 @@
+"""The device's commands: what they read, ask and show."""

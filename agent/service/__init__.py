@@ -1,0 +1,1 @@
+"""Life under a service manager: readiness, watchdog, status text, logs."""

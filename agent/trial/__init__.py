@@ -1,0 +1,1 @@
+"""Proving a release before anything serves it."""

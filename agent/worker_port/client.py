@@ -1,0 +1,121 @@
+"""The agent's end of the worker's control socket: one JSON line asked, one answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from agent.worker_port.figures import FigureReader
+from states.ports import Evidence, Postponed, Rejected, WorkerFigures
+from states.reasons import Rejection, Transient
+
+ANSWER_LIMIT = 8 << 20
+"""Bytes of the longest answer: a snapshot holds a picture."""
+
+
+# Reasons of the worker's own, for which neither the content nor the protocol is at fault.
+_LATER = frozenset({"busy", "not-prepared", "unavailable"})
+
+
+class WorkerProtocolError(Exception):
+    """The worker's answer is not the agreed protocol: another version, or a defect."""
+
+
+class WorkerClient:
+    """Implements :class:`states.ports.Worker` for Edgeferry's own worker process.
+
+    ``releases`` is the folder of release folders, ``labels_file`` the name of the labels in each;
+    times are in seconds.
+    """
+
+    def __init__(
+        self,
+        socket: Path,
+        releases: Path,
+        *,
+        labels_file: str = "labels.txt",
+        load_seconds: float,
+        answer_seconds: float = 10.0,
+    ) -> None:
+        self._socket = socket
+        self._releases = releases
+        self._figures = FigureReader(releases, labels_file)
+        self._load_seconds = load_seconds + answer_seconds
+        self._answer_seconds = answer_seconds
+
+    async def prepare(self, release_id: str) -> None:
+        """Load and warm beside the serving release. Raises Postponed (away) or Rejected."""
+        folder = str(self._releases / release_id)
+        await self._ask("prepare", self._load_seconds, release=release_id, folder=folder)
+
+    async def commit(self, release_id: str, watch: bool) -> Evidence:
+        """Switch between two frames to a prepared release. Raises Postponed or Rejected.
+
+        A worker short of memory first lets go of the old engine, so it may take a load's time.
+        """
+        return await self._ask("commit", self._load_seconds, release=release_id, watch=watch)
+
+    async def settle(self, release_id: str) -> None:
+        """Let go of the engine that was kept beside this release. Raises Postponed."""
+        await self._ask("settle", self._answer_seconds, release=release_id)
+
+    async def withdraw(self) -> None:
+        """Stop serving: there is no release to go back to."""
+        await self._ask("withdraw", self._answer_seconds)
+
+    async def figures(self) -> WorkerFigures:
+        """Counters of the serving release. Raises Postponed when the worker is away."""
+        return self._figures.read(await self.status())
+
+    async def status(self) -> dict[str, Any]:
+        """The worker's own account of itself. Raises Postponed when it is away."""
+        return await self._ask("status", self._answer_seconds)
+
+    async def results(self, limit: int) -> dict[str, Any]:
+        """The newest classified pictures. Raises Postponed when the worker is away."""
+        return await self._ask("results", self._answer_seconds, limit=limit)
+
+    async def _ask(self, method: str, seconds: float, **params: object) -> dict[str, Any]:
+        question = {"id": 1, "method": method, "params": params}
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._exchange(json.dumps(question).encode() + b"\n")
+        except TimeoutError:
+            raise Postponed(
+                Transient.WORKER_AWAY, f"the worker did not answer {method} within {seconds:g} s"
+            ) from None
+        except OSError as error:
+            raise Postponed(
+                Transient.WORKER_AWAY,
+                f"{self._socket}: {error.strerror or error}; is edgeferry worker running?",
+            ) from error
+        return _result(method, answer)
+
+    async def _exchange(self, question: bytes) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(self._socket, limit=ANSWER_LIMIT)
+        try:
+            writer.write(question)
+            await writer.drain()
+            answer = await reader.readline()
+        finally:
+            writer.close()
+        if not answer:
+            raise ConnectionResetError("closed the connection")
+        return answer
+
+
+def _result(method: str, answer: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(answer)
+        if "error" not in reply:
+            return dict(reply["result"])
+        reason, detail = str(reply["error"]["reason"]), str(reply["error"]["detail"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkerProtocolError(f"{method}: unreadable answer {answer[:200]!r}") from error
+    if reason in set(Rejection):
+        raise Rejected(Rejection(reason), detail)
+    if reason in _LATER:
+        raise Postponed(Transient.WORKER_AWAY, f"{method}: {detail}")
+    raise WorkerProtocolError(f"{method}: {reason}: {detail}")

@@ -1,0 +1,82 @@
+"""From the worker's status to what the law judges by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.worker_port.figures import FigureReader
+
+SIDE = {
+    "captured": 40,
+    "classified": 40,
+    "dropped": 0,
+    "errors": 0,
+    "inference_ms": {"p50": 1.5, "p95": 2.5},
+    "confidence": {"mean": 0.9, "histogram": [0] * 10},
+    "classes": {"red": 40},
+}
+STATUS: dict[str, Any] = {
+    "instance": "one",
+    "release": "new",
+    "releases": {
+        "new": {**SIDE, "captured": 50, "classified": 45, "dropped": 5},
+        "old": {**SIDE, "captured": 900, "classified": 800, "dropped": 100},
+    },
+    "fell_back": None,
+    "comparison": {
+        "release": "new",
+        "previous": "old",
+        "compared": 40,
+        "agreed": 39,
+        "same_frames": True,
+        "shadowing": True,
+        "why_not": None,
+        "candidate": SIDE,
+        "previous_side": SIDE,
+    },
+}
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> FigureReader:
+    for release, labels in (("new", "green\nred\n"), ("old", "red\ngreen\n")):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "labels.txt").write_text(labels)
+    return FigureReader(tmp_path, "labels.txt")
+
+
+def test_counters_are_of_each_releases_own_time_and_the_rest_of_what_is_compared(
+    reader: FigureReader,
+) -> None:
+    beside = reader.read(STATUS).comparison
+    assert beside is not None
+    assert (beside.candidate.captured, beside.candidate.dropped) == (50, 5)
+    assert (beside.previous_side.captured, beside.previous_side.dropped) == (900, 100)
+    assert (beside.compared, beside.agreed, beside.candidate.inference_p95_ms) == (40, 39, 2.5)
+
+
+def test_the_same_labels_in_another_order_are_the_same_set(
+    reader: FigureReader, tmp_path: Path
+) -> None:
+    beside = reader.read(STATUS).comparison
+    assert beside is not None
+    assert beside.same_labels
+    (tmp_path / "newest").mkdir()
+    (tmp_path / "newest" / "labels.txt").write_text("red\ngreen\nblue\n")
+    newer = {**STATUS, "comparison": {**STATUS["comparison"], "release": "newest"}}
+    beside = reader.read(newer).comparison
+    assert beside is not None
+    assert not beside.same_labels
+
+
+def test_a_worker_that_went_back_says_from_what_and_why(reader: FigureReader) -> None:
+    fell_back = {"from": "new", "to": "old", "reason": "model-crashed", "detail": "signal 11"}
+    figures = reader.read({**STATUS, "release": "old", "fell_back": fell_back})
+    assert (figures.serving, figures.fell_back_from) == ("old", "new")
+    assert figures.fell_back_because == "model-crashed: signal 11"
+    assert figures.instance == "one"
+    nothing = reader.read({**STATUS, "release": None, "comparison": None})
+    assert (nothing.serving, nothing.captured, nothing.comparison) == (None, 0, None)
