@@ -55,10 +55,16 @@ class Bench:
         self.configure(psk_id=enrolled.identity, psk=enrolled.key)
 
     def model(self, version: str, **changes: Any) -> Path:
-        """A model file of its own content for each version; odd versions like red, even green."""
-        made = reversed_colours if version[-1] in "02468" else TinyModel
+        """A model file of its own content for each version; they all answer alike, as good ones."""
+        return self._write_model(version, TinyModel(**changes))
+
+    def contrary_model(self, version: str) -> Path:
+        """One that says green to red and red to green."""
+        return self._write_model(version, reversed_colours())
+
+    def _write_model(self, version: str, model: TinyModel) -> Path:
         path = self.folder / f"model-{version}.tflite"
-        path.write_bytes(made(**changes).build() + version.encode())
+        path.write_bytes(model.build() + version.encode())
         return path
 
     def large_model(self, version: str, size: int) -> Path:

@@ -44,7 +44,7 @@ def own_cloud(tmp_path: Path) -> Iterator[CloudProcess]:
 def test_an_agent_killed_at_random_times_ends_in_the_right_state(bench: Bench) -> None:
     dice = random.Random(20261123)
     bench.device.start("worker")
-    for version in ("1", "2", "11", "12", "21", "22"):
+    for version in ("1", "2", "3"):
         bench.device.start("run")
         bench.deploy(version)
         for _ in range(3):

@@ -22,7 +22,7 @@ ONE_CLASS = TinyModel(weights=((9, 9, 9), (0, 0, 0)))
 WENT_BACK = "the worker went back to GOOD by itself: "
 WHY = {
     "crash": f"{WENT_BACK}model-crashed: the engine was killed by SIGSEGV",
-    "hang": f"{WENT_BACK}model-hung: the engine was silent for 2 s",
+    "hang": f"{WENT_BACK}model-hung: the engine was silent for [0-9.]+ s",
     "nan": f"{WENT_BACK}model-invalid: it answered scores that are not finite numbers",
     # Which of its effects is seen first depends on the moment of the look.
     "slow": "clearly slower: 5|drops [4-9][0-9]",
