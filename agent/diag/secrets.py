@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from agent.config import Settings
 from agent.credentials.renewed import FOLDER
 from agent.errors import ConfigurationError
-from agent.worker.source_address import SourceAddress
+from agent.worker.camera.source_address import SourceAddress
 from protocol.errors import CredentialError
 
 REMOVED = b"(removed)"

@@ -31,14 +31,14 @@ def main() -> None:
 
 
 def _runtime(settings: WorkerSettings) -> str:
-    from agent.worker.runtime import find_runtime
+    from agent.worker.model.runtime import find_runtime
 
     return f"{find_runtime(settings.runtime).name} builds and runs an interpreter"
 
 
 def _source(settings: WorkerSettings) -> str:
-    from agent.worker.source_address import SourceAddress
-    from agent.worker.sources import make_source
+    from agent.worker.camera.source_address import SourceAddress
+    from agent.worker.camera.sources import make_source
 
     address = SourceAddress.parse(settings.source)
     source = make_source(

@@ -18,8 +18,8 @@ from agent.samples.choice import Chooser, Why
 from agent.samples.settings import SampleSettings
 from agent.samples.store import SampleStore
 from agent.store.files import Files, storage_errors
-from agent.worker.counters import Result, utc_now
-from agent.worker.frames import Frame, FrameStore
+from agent.worker.camera.frames import Frame, FrameStore
+from agent.worker.engines.counters import Result, utc_now
 from agent.worker.jpeg import encode_jpeg
 from agent.worker.versions import ModelVersions
 from states.ports import Postponed

@@ -22,11 +22,11 @@ from agent.trial.golden_set import (
 )
 from agent.trial.process import Answers, TrialJob
 from agent.worker.choices import Preprocessing
-from agent.worker.classifier import Classifier, ClassifierSettings, probe_pictures
-from agent.worker.confinement import Confinement
 from agent.worker.errors import RuntimeUnavailable
-from agent.worker.material import Material, read_material
-from agent.worker.runtime import Runtime, find_runtime
+from agent.worker.model.classifier import Classifier, ClassifierSettings, probe_pictures
+from agent.worker.model.material import Material, read_material
+from agent.worker.model.runtime import Runtime, find_runtime
+from agent.worker.sandbox.confinement import Confinement
 from states.ports import Rejected
 from states.reasons import Rejection
 

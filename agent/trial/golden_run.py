@@ -13,8 +13,8 @@ import numpy as np
 from agent.trial.golden_set import GoldenPicture, GoldenSet, GoldenSetInvalid, same_label
 
 if TYPE_CHECKING:
-    from agent.worker.classifier import Classifier
-    from agent.worker.tensors import Picture
+    from agent.worker.model.classifier import Classifier
+    from agent.worker.model.tensors import Picture
 
 Note = Callable[[str], None]
 

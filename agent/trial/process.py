@@ -13,8 +13,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-from agent.worker import child
-from agent.worker.confinement import Confinement
+from agent.worker.sandbox import child
+from agent.worker.sandbox.confinement import Confinement
 
 OPEN_FILES = 64
 MOST_PIXELS = 64_000_000

@@ -3,7 +3,7 @@
 A malformed model can crash its process, loop for ever or ask for all memory, so none is opened
 anywhere else. The child gives up its rights itself (:mod:`agent.trial.process`): low priority,
 limits on memory, processor time and open files, no network, and, once it has read what it is to
-try, no file and hardly any system call (:mod:`agent.worker.confinement`).
+try, no file and hardly any system call (:mod:`agent.worker.sandbox.confinement`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.trial.process import TrialJob
-from agent.worker import child
 from agent.worker.choices import Preprocessing, RuntimeName
+from agent.worker.sandbox import child
 from states.ports import Postponed, Rejected
 from states.proof import ClassFindings, Findings, GoldenFindings
 from states.reasons import Rejection, Transient

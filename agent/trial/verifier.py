@@ -14,7 +14,7 @@ from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
 from agent.trial.settings import ProofSettings
 from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
-from agent.worker.confinement import shortfalls
+from agent.worker.sandbox.confinement import shortfalls
 from agent.worker.settings import WorkerSettings
 from states.model import Release
 from states.ports import Evidence, Postponed, Rejected

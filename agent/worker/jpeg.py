@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from agent.worker.tensors import Picture
+from agent.worker.model.tensors import Picture
 
 QUALITY = 80
 

@@ -14,20 +14,20 @@ from agent.samples.settings import SampleSettings
 from agent.samples.taker import SampleTaker
 from agent.service.notify import StatusLine, keep_watchdog, notify
 from agent.store.names import PackageNames
-from agent.worker.candidate import Loader
-from agent.worker.capture import Capture
-from agent.worker.engine import EngineSettings
+from agent.worker.camera.capture import Capture
+from agent.worker.camera.frames import FrameStore, Mailbox
+from agent.worker.camera.source_address import SourceAddress
+from agent.worker.engines.candidate import Loader
+from agent.worker.engines.engine import EngineSettings
+from agent.worker.engines.memory import Memory, watch_sizes
+from agent.worker.engines.recovery import Recovery
+from agent.worker.engines.serving import Serving
+from agent.worker.engines.shadow import Shadow
+from agent.worker.engines.swap import Swapper
 from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
-from agent.worker.frames import FrameStore, Mailbox
-from agent.worker.memory import Memory, watch_sizes
 from agent.worker.methods import ReleaseLayout, WorkerMethods
 from agent.worker.onlookers import Onlookers
-from agent.worker.recovery import Recovery
-from agent.worker.serving import Serving
 from agent.worker.settings import WorkerSettings
-from agent.worker.shadow import Shadow
-from agent.worker.source_address import SourceAddress
-from agent.worker.swap import Swapper
 from agent.worker.versions import ModelVersions
 from agent.worker.watch import ServiceWatch, status_text
 from states.ports import Rejected

@@ -12,16 +12,16 @@ from uuid import uuid4
 
 from agent.control import Method, Parameters
 from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
-from agent.worker.capture import Capture
-from agent.worker.engine import ReleaseFiles
+from agent.worker.camera.capture import Capture
+from agent.worker.camera.frames import FrameStore
+from agent.worker.engines.engine import ReleaseFiles
+from agent.worker.engines.memory import Memory
+from agent.worker.engines.recovery import Recovery
+from agent.worker.engines.serving import RESULTS_KEPT, Serving
+from agent.worker.engines.shadow import Shadow
+from agent.worker.engines.swap import Swapper
 from agent.worker.errors import ControlError
-from agent.worker.frames import FrameStore
 from agent.worker.jpeg import encode_jpeg
-from agent.worker.memory import Memory
-from agent.worker.recovery import Recovery
-from agent.worker.serving import RESULTS_KEPT, Serving
-from agent.worker.shadow import Shadow
-from agent.worker.swap import Swapper
 
 
 @dataclass(frozen=True)

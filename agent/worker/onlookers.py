@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.control import Method, Parameters
 from agent.samples.taker import SampleTaker
-from agent.worker.frames import FrameStore
+from agent.worker.camera.frames import FrameStore
 from agent.worker.methods import WorkerMethods, flag
 from agent.worker.notices import Notices
 from agent.worker.preview.settings import PreviewSettings

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agent.worker.camera.source_address import SourceAddress
 from agent.worker.choices import (
     ColourOrder,
     PictureOrder,
@@ -17,7 +18,6 @@ from agent.worker.choices import (
 )
 from agent.worker.errors import SourceError
 from agent.worker.preview.settings import PreviewSettings
-from agent.worker.source_address import SourceAddress
 
 DEFAULT_STATE_DIR = Path("/var/lib/edgeferry")
 SYSTEM_SOCKET = Path("/run/edgeferry/worker.sock")

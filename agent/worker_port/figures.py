@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.worker.labels import read_labels
+from agent.worker.model.labels import read_labels
 from states.ports import Comparison, Rejected, Showing, WorkerFigures
 
 

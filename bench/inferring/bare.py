@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 
-from agent.worker.classifier import Classifier, ClassifierSettings
-from agent.worker.labels import read_labels
-from agent.worker.runtime import find_runtime
-from agent.worker.sources import Drawn
+from agent.worker.camera.sources import Drawn
+from agent.worker.model.classifier import Classifier, ClassifierSettings
+from agent.worker.model.labels import read_labels
+from agent.worker.model.runtime import find_runtime
 from bench.support.child import Told, next_line, run_child, tell
 
 _TOP = 3

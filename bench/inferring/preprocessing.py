@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from agent.worker.choices import Preprocessing
-from agent.worker.tensors import Picture, Preprocessor, TensorSpec
+from agent.worker.model.tensors import Picture, Preprocessor, TensorSpec
 from bench.report import Row
 from bench.support.original import prepared
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.worker.runtime import Interpreter, Runtime
-from agent.worker.tensors import Picture
+from agent.worker.model.runtime import Interpreter, Runtime
+from agent.worker.model.tensors import Picture
 
 TOP = 3
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from agent.worker.capture import Capture
-from agent.worker.frames import Frame, FrameStore, Mailbox
-from agent.worker.runtime import find_runtime
+from agent.worker.camera.capture import Capture
+from agent.worker.camera.frames import Frame, FrameStore, Mailbox
+from agent.worker.model.runtime import find_runtime
 from agent.worker.settings import WorkerSettings
 from bench.support.child import Told, next_line, run_child, tell
 from bench.support.original import OriginalClassifier

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.control import LINE_BYTES, ControlServer
+from agent.worker.camera.sources import Drawn
 from agent.worker.errors import WorkerError
-from agent.worker.sources import Drawn
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import Refused, WorkerClient, write_release
 from tests.support.worker_harness import running_worker

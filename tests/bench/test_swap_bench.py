@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from agent.worker.choices import Preprocessing
-from agent.worker.runtime import find_runtime
-from agent.worker.tensors import Preprocessor, TensorSpec
+from agent.worker.model.runtime import find_runtime
+from agent.worker.model.tensors import Preprocessor, TensorSpec
 from bench.support.mobilenet import SIDE, mobilenet
 from bench.support.original import prepared
 from bench.support.releases import Pair

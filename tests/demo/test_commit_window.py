@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.worker.classifier import Classifier, ClassifierSettings
-from agent.worker.runtime import find_runtime
+from agent.worker.model.classifier import Classifier, ClassifierSettings
+from agent.worker.model.runtime import find_runtime
 from demo.training.measure import DEMO, load_pictures
 from states.policy import WindowLimits
 from states.ports import Comparison, Showing, WorkerFigures

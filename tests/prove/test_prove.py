@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker.model_settings import parse_model_settings
+from agent.worker.model.settings import parse_model_settings
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.mutations import mutated_model

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import cv2
 import numpy as np
 
-from agent.worker.sources import Drawn
+from agent.worker.camera.sources import Drawn
 
 BOUNDARY = b"frame"
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import cv2
 import numpy as np
 
-from agent.worker.sources import Drawn
+from agent.worker.camera.sources import Drawn
 
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:0\r\n"

@@ -8,7 +8,7 @@ import pytest
 
 from agent.worker.choices import RuntimeName
 from agent.worker.errors import RuntimeUnavailable
-from agent.worker.runtime import find_runtime
+from agent.worker.model.runtime import find_runtime
 
 
 def works(name: RuntimeName) -> bool:

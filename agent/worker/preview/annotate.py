@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from agent.worker.model.tensors import Picture
 from agent.worker.notices import Kind, Notice
-from agent.worker.tensors import Picture
 
 LARGEST_SIDE, SMALLEST_WIDTH = 1280, 640
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

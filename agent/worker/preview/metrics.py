@@ -19,8 +19,8 @@ from prometheus_client.core import (
     Metric,
 )
 
-from agent.worker.counters import CONFIDENCE_STEPS, Result
-from agent.worker.frames import Frame
+from agent.worker.camera.frames import Frame
+from agent.worker.engines.counters import CONFIDENCE_STEPS, Result
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agent.worker.frames import Frame, FrameStore
+from agent.worker.camera.frames import Frame, FrameStore
 from agent.worker.methods import WorkerMethods
+from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
 from agent.worker.preview.annotate import Caption
-from agent.worker.tensors import Picture
 from agent.worker.versions import ModelVersions
 
 _Answer = TypeVar("_Answer")

@@ -14,7 +14,7 @@ import pytest
 from agent.samples.settings import SampleSettings
 from agent.samples.store import Sample, SampleStore
 from agent.store.files import Files
-from agent.worker.sources import Drawn
+from agent.worker.camera.sources import Drawn
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import Refused, write_release
 from tests.support.worker_harness import RunningWorker, assert_balanced, running_worker

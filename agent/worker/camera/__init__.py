@@ -1,0 +1,1 @@
+"""Where pictures come from, and the memory they are shared in."""

@@ -1,0 +1,1 @@
+"""Engines, the routing of frames to them, and how one takes over from another."""

@@ -1,0 +1,314 @@
+"""The worker's end of an engine process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from agent.worker.engines.engine_process import MESSAGE_BYTES, EngineJob
+from agent.worker.engines.process import EngineProcess
+from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from states.ports import Rejected
+from states.reasons import Rejection
+
+if TYPE_CHECKING:
+    from agent.worker.camera.frames import Frame, FrameStore
+    from agent.worker.choices import Preprocessing, RuntimeName
+
+GROWTH, GROWTH_BYTES = 2, 64 << 20
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How engines run models. Times in seconds."""
+
+    runtime: RuntimeName
+    num_threads: int
+    top_k: int
+    preprocessing: Preprocessing
+    load_seconds: float
+    frame_seconds: float
+    watched_frame_seconds: float
+    """``frame_seconds`` while the release before can take over at once."""
+    memory_bytes: int
+    """Largest size of an engine; 0: twice its size when it was loaded, and 64 MiB."""
+
+
+@dataclass(frozen=True)
+class ReleaseFiles:
+    """Where a release's model and labels are, and its ``model.json`` if it has one."""
+
+    release: str
+    model: Path
+    labels: Path
+    settings: Path | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an engine made of a frame: (label, score) best first, and milliseconds in the engine."""
+
+    top: list[tuple[str, float]]
+    preprocess_ms: float
+    inference_ms: float
+
+
+Outcome: TypeAlias = Answer | EngineFailed
+_Message: TypeAlias = dict[str, Any]
+
+
+class Engine:
+    """A loaded, warm model in a process of its own, from :meth:`start` to :meth:`close`.
+
+    It answers in the order it was asked. After its first failure it is of no more use: everything
+    asked of it fails alike.
+    """
+
+    def __init__(self, process: EngineProcess, settings: EngineSettings) -> None:
+        self.description: dict[str, Any] = {}
+        self.busy_ms = 0.0
+        """What the last frame took in the engine."""
+        self._process = process
+        self._socket = process.connection
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._asked: deque[Callable[[_Message | EngineFailed], None]] = deque()
+        self._silent_since = 0.0
+        self._patience = settings.load_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._failure: EngineFailed | None = None
+        self._finished: asyncio.Future[None] | None = None
+        self._closed = False
+        self._warm_bytes = 0
+        self._loop.add_reader(self._socket, self._readable)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is of no more use."""
+        return self._failure is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked of it that it has not answered."""
+        return not self._asked
+
+    @classmethod
+    async def start(
+        cls, files: ReleaseFiles, settings: EngineSettings, store: FrameStore
+    ) -> Engine:
+        """Load and warm a release's model in a new process.
+
+        Raises Rejected when the model or labels are at fault (also when it crashes or hangs), and
+        RuntimeUnavailable or OSError when the machine is.
+        """
+        process = await EngineProcess.start(_job(files, settings, store))
+        engine = cls(process, settings)
+        try:
+            engine.description = await engine._loaded()
+        except BaseException:
+            await engine.close()
+            raise
+        engine.be_patient(settings.frame_seconds)
+        engine._warm_bytes = engine.resident_bytes()
+        return engine
+
+    async def _loaded(self) -> dict[str, Any]:
+        try:
+            answer = await self._answer()
+        except EngineFailed as error:
+            raise Rejected(error.reason, error.detail) from error
+        if "ready" in answer:
+            return dict(answer["ready"])
+        reason, detail = answer["refused"]["reason"], answer["refused"]["detail"]
+        if reason == "runtime-unavailable":
+            raise RuntimeUnavailable(detail)
+        if reason == "unreadable":
+            raise OSError(detail)
+        if reason == Rejection.MODEL_CRASHED:
+            detail += self._process.last_words()
+        raise Rejected(Rejection(reason), detail)
+
+    def be_patient(self, seconds: float) -> None:
+        """From now on, count as hung when an answer takes longer."""
+        self._patience = seconds
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+            self._check_patience()
+
+    def resident_bytes(self) -> int:
+        """Memory it takes, without the frames it shares with the worker."""
+        return self._process.resident_bytes()
+
+    def check_size(self) -> None:
+        """Fail when it has grown beyond what it may."""
+        limit = self._settings.memory_bytes or GROWTH * self._warm_bytes + GROWTH_BYTES
+        size = self.resident_bytes()
+        if size > limit and self._failure is None:
+            detail = (
+                f"the engine takes {size >> 20} MiB and may take {limit >> 20}; "
+                f"when it was loaded it took {self._warm_bytes >> 20}"
+            )
+            self.fail(EngineFailed(Rejection.MODEL_LEAKS, detail))
+
+    def submit(self, frame: Frame, done: Callable[[Outcome], None], *, quiet: bool = False) -> None:
+        """Have a frame classified; ``done`` is called with the outcome, never from in here.
+
+        A quiet one is classified at low priority.
+        """
+        if self._failure:
+            self._loop.call_soon(done, self._failure)
+            return
+        self._expect(partial(self._classified, done))
+        request = {
+            "frame": frame.number,
+            "slot": frame.slot,
+            "height": frame.height,
+            "width": frame.width,
+            "quiet": quiet,
+        }
+        try:
+            self._socket.send(json.dumps(request).encode())
+        except OSError:
+            self._connection_ended()
+
+    async def classify(self, frame: Frame) -> Answer:
+        """Classify one frame quietly; raises EngineFailed."""
+        outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self.submit(frame, partial(_settle, outcome), quiet=True)
+        answer = await outcome
+        if isinstance(answer, EngineFailed):
+            raise answer
+        return answer
+
+    async def _answer(self) -> _Message:
+        message: asyncio.Future[_Message | EngineFailed] = self._loop.create_future()
+        self._expect(partial(_settle, message))
+        answer = await message
+        if isinstance(answer, EngineFailed):
+            raise answer
+        return answer
+
+    def _classified(self, done: Callable[[Outcome], None], answer: _Message | EngineFailed) -> None:
+        if isinstance(answer, EngineFailed):
+            done(answer)
+            return
+        preprocess_ms, inference_ms = answer["ms"]
+        self.busy_ms = preprocess_ms + inference_ms
+        top = [(str(label), float(score)) for label, score in answer["top"]]
+        done(Answer(top, preprocess_ms, inference_ms))
+
+    def _expect(self, done: Callable[[_Message | EngineFailed], None]) -> None:
+        if not self._asked:
+            self._silent_since = self._loop.time()
+        self._asked.append(done)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._patience, self._check_patience)
+
+    def _check_patience(self) -> None:
+        """Runs now and then rather than being set anew for every frame."""
+        self._timer = None
+        if not self._asked:
+            return
+        left = self._silent_since + self._patience - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_patience)
+            return
+        detail = f"the engine was silent for {self._patience:g} s while {self._doing}"
+        self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
+
+    @property
+    def _doing(self) -> str:
+        return "classifying a frame" if self.description else "loading"
+
+    def _readable(self) -> None:
+        try:
+            message = self._socket.recv(MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._connection_ended()
+            return
+        answer = json.loads(message)
+        if "failed" in answer:
+            failed = answer["failed"]
+            self.fail(EngineFailed(Rejection(failed["reason"]), failed["detail"]))
+        elif self._asked:
+            self._silent_since = self._loop.time()
+            self._asked.popleft()(answer)
+            self._note_finished()
+
+    def fail(self, failure: EngineFailed) -> None:
+        """Use the engine no more: whatever is asked of it fails so, now and later."""
+        self._failure = self._failure or failure
+        self._loop.remove_reader(self._socket)
+        asked, self._asked = self._asked, deque()
+        for done in asked:
+            done(self._failure)
+        self._note_finished()
+
+    async def finished(self) -> None:
+        """Return when it has answered everything it was asked, or failed."""
+        if self._asked:
+            self._finished = self._loop.create_future()
+            await self._finished
+
+    def _note_finished(self) -> None:
+        if self._finished and not self._asked and not self._finished.done():
+            self._finished.set_result(None)
+
+    def _connection_ended(self) -> None:
+        self._loop.remove_reader(self._socket)
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._tell_ending(), name="engine ending")
+
+    async def _tell_ending(self) -> None:
+        detail = f"the engine {await self._process.ending()} while {self._doing}"
+        self.fail(EngineFailed(Rejection.MODEL_CRASHED, detail))
+
+    async def close(self) -> None:
+        """End the process, whatever it does: it holds nothing worth saving."""
+        if self._closed:
+            return
+        self._closed = True
+        self.fail(EngineFailed(Rejection.MODEL_CRASHED, "the engine was closed"))
+        if self._timer:
+            self._timer.cancel()
+        self._process.kill()
+        if self._ending:
+            await self._ending
+        await self._process.end()
+
+
+def _job(files: ReleaseFiles, settings: EngineSettings, store: FrameStore) -> EngineJob:
+    return EngineJob(
+        parent=os.getpid(),
+        frames=store.read_only,
+        model=str(files.model),
+        labels=str(files.labels),
+        settings=str(files.settings) if files.settings else None,
+        top_k=settings.top_k,
+        runtime=settings.runtime,
+        num_threads=settings.num_threads,
+        preprocessing=asdict(settings.preprocessing),
+    )
+
+
+def _settle(future: asyncio.Future[Any], outcome: object) -> None:
+    if not future.done():  # nobody waits any more when it was cancelled
+        future.set_result(outcome)

@@ -1,0 +1,147 @@
+"""What the operating system knows of an engine: its process, its size and its last words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from agent.worker.engines.engine_process import EngineJob
+from agent.worker.sandbox import child
+
+EXIT_SECONDS = 0.5
+WORDS_BYTES = 4096
+# What TFLite, XNNPACK and absl say of every model.
+_CHATTER = ("INFO:", "WARNING: All log messages", "I0000", "W0000")
+
+
+class EngineProcess:
+    """A running engine process and our end of the connection to it."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, connection: socket.socket, words: LastWords
+    ) -> None:
+        self.connection = connection
+        """SOCK_SEQPACKET, not blocking."""
+        self._process = process
+        self._words = words
+
+    @classmethod
+    async def start(cls, job: EngineJob) -> EngineProcess:
+        """Start it with a connection, which is put into the job. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        words = LastWords()
+        command = job.connected(theirs.fileno()).to_json()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "agent.worker.engines.engine_process", command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=words.writer,
+                stderr=words.writer,
+                pass_fds=(theirs.fileno(), job.frames),
+                env=child.environment(),
+            )
+        except BaseException:
+            ours.close()
+            words.close()
+            raise
+        finally:
+            theirs.close()
+            words.close_writer()
+        return cls(process, ours, words)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def resident_bytes(self) -> int:
+        """Memory it takes, without the frames it shares with the worker; 0 when it is gone."""
+        self._words.collect()
+        return resident_bytes(self.pid)
+
+    async def ending(self) -> str:
+        """How it ended, with its last words; ended by force if it goes on without a connection."""
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                code = await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            code = await self._process.wait()
+        if code >= 0:
+            return f"ended with exit status {code}{self.last_words()}"
+        return f"was killed by {signal.Signals(-code).name}{self.last_words()}"
+
+    def last_words(self) -> str:
+        """The last line it wrote that tells something, in brackets, or nothing."""
+        last = self._words.last()
+        return f" ({last})" if last else ""
+
+    def kill(self) -> None:
+        """End it, whatever it does: it holds nothing worth saving."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def end(self) -> None:
+        """Let go of everything; returns when the process is gone."""
+        self.connection.close()
+        self.kill()
+        await self._process.wait()
+        self._words.close()
+
+
+class LastWords:
+    """The end of what a process writes to its standard output and error.
+
+    The pipe never makes the process wait: what comes while it is full is lost. It is looked into
+    now and then only, so that a model that chatters costs the worker nothing.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._kept = b""
+
+    def collect(self) -> None:
+        """Empty the pipe."""
+        try:
+            while chunk := os.read(self._reader, 65536):
+                self._kept = (self._kept + chunk)[-WORDS_BYTES:]
+        except BlockingIOError:
+            return
+
+    def last(self) -> str | None:
+        """The last line that tells something."""
+        self.collect()
+        for line in reversed(self._kept.decode(errors="replace").splitlines()):
+            text = " ".join(line.split())
+            if text and not text.startswith(_CHATTER):
+                return text[:300]
+        return None
+
+    def close_writer(self) -> None:
+        """The process has the other end; called once."""
+        os.close(self.writer)
+
+    def close(self) -> None:
+        """Listen no more; called once."""
+        os.close(self._reader)
+
+
+def resident_bytes(pid: int | str) -> int:
+    """Memory of a process, without what it shares through memfds; 0 when it is gone.
+
+    Pages of libraries count in every process that uses them: a sum errs on the safe side.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    sizes = dict(line.split(":", 1) for line in status.splitlines())
+    # An ended process that nobody has waited for has none.
+    return sum(
+        int(sizes[name].split()[0]) << 10 for name in ("RssAnon", "RssFile") if name in sizes
+    )

@@ -1,0 +1,1 @@
+"""What child processes give up before they open what they were given."""
