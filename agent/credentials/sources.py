@@ -23,6 +23,8 @@ from protocol.errors import CredentialError
 log = logging.getLogger(__name__)
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+CREDENTIAL_STORE = Path("/etc/credstore")
+"""Where systemd takes the service's credentials from, when it starts it."""
 PREFIX = "edgeferry."
 """The credentials taken by themselves: edgeferry.crt, .key, .ca, .psk and .psk-id."""
 _SCHEME = "credential:"

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.commands.inspection import agent_runs
 from agent.config import DEFAULT_PATH, Settings, load_settings
 from agent.credentials.known_time import KnownTime, from_text
-from agent.credentials.sources import CREDENTIALS_DIRECTORY, PREFIX
+from agent.credentials.sources import CREDENTIAL_STORE, CREDENTIALS_DIRECTORY, PREFIX
 from agent.credentials.watch import TIME_FACT
 from agent.doctor.clock import examine_clock
 from agent.doctor.credentials import examine_credentials
@@ -36,7 +36,6 @@ EXAMINATIONS: dict[str, Examination] = {
     "services": examine_services,
 }
 CONFIGURATION = "configuration"
-CREDENTIAL_STORE = Path("/etc/credstore")
 _WORLD_READABLE = 0o004
 
 Done = Callable[[str], None]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.credentials.sources import CREDENTIAL_STORE, PREFIX
 from agent.doctor.finding import Finding, Patient, error, ok, warning
 
 UNITS = ("edgeferry-agent.service", "edgeferry-worker.service")
+HANDED_OVER = Path("/run/credentials") / UNITS[0]
+"""The running agent's copies of its credentials, for root and that service to see."""
 MANY_RESTARTS = 3
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,NRestarts,Result,UnitFileState"
 
@@ -25,12 +29,26 @@ async def examine_services(patient: Patient) -> list[Finding]:
     shown, _ = await process.communicate()
     units = [_properties(block) for block in shown.decode().split("\n\n") if block.strip()]
     found = [finding for unit in units for finding in judge_unit(unit)]
+    found += judge_copies(CREDENTIAL_STORE, HANDED_OVER)
     return found or [_agent(patient)]
 
 
 def under_systemd() -> bool:
     """Whether systemd manages this machine, sd_booted(3)."""
     return Path("/run/systemd/system").is_dir()
+
+
+def judge_copies(store: Path, copies: Path) -> Iterator[Finding]:
+    """Credentials the running agent does not know yet; nothing when the caller may not look."""
+    if not os.access(copies, os.R_OK | os.X_OK):
+        return
+    for path in sorted(store.glob(f"{PREFIX}*")):
+        copy = copies / path.name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            yield warning(
+                f"{path} was replaced after the agent started, which still uses the one before",
+                "run: systemctl restart edgeferry-agent",
+            )
 
 
 def _agent(patient: Patient) -> Finding:

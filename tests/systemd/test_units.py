@@ -82,6 +82,7 @@ def test_the_folders_are_those_the_programs_use() -> None:
     assert Path("/var/lib") / agent["StateDirectory"] == DEFAULT_STATE_DIR
     assert Path("/run") / worker["RuntimeDirectory"] == SYSTEM_SOCKET.parent
     assert Path("/var/lib") / worker["StateDirectory"] == DEFAULT_STATE_DIR / SAMPLES
+    assert worker["StateDirectoryMode"] == "0770", "the agent's group deletes samples"
     assert agent["Group"] == worker["Group"] != ""
     assert agent["User"] != worker["User"]
 

@@ -22,7 +22,7 @@ from agent.doctor.credentials import examine_credentials
 from agent.doctor.finding import Finding, Level, Patient, document, worst
 from agent.doctor.reachability import examine_reachability
 from agent.doctor.server_roots import examine_server_roots
-from agent.doctor.services import judge_unit
+from agent.doctor.services import judge_copies, judge_unit
 from agent.doctor.storage import examine_disk, examine_journal
 from agent.doctor.worker import examine_runtime, examine_worker
 from agent.journal.schema import open_journal
@@ -274,6 +274,24 @@ class TestWorker:
 def test_a_unit_is_judged_by_its_properties(changes: dict[str, str], levels: list[str]) -> None:
     unit = {"Id": "edgeferry-agent.service", "LoadState": "loaded", "ActiveState": "active"}
     assert [finding.level for finding in judge_unit(unit | changes)] == levels
+
+
+def test_a_credential_replaced_since_the_agent_started_is_named(tmp_path: Path) -> None:
+    store, copies = tmp_path / "store", tmp_path / "copies"
+    for folder in (store, copies):
+        folder.mkdir()
+        (folder / "edgeferry.crt").write_text("certificate")
+        (folder / "edgeferry.key").write_text("key")
+    (store / "another.service's").write_text("secret")
+    assert not list(judge_copies(store, copies))
+    assert not list(judge_copies(store, tmp_path / "no agent runs"))
+    (store / "edgeferry.key").write_text("another key")
+    (store / "edgeferry.ca").write_text("a new bundle")
+    text = said(list(judge_copies(store, copies)), Level.WARNING)
+    assert "edgeferry.ca" in text
+    assert "edgeferry.key" in text
+    assert "edgeferry.crt" not in text
+    assert "systemctl restart edgeferry-agent" in text
 
 
 def test_the_document_says_the_worst() -> None:
