@@ -18,10 +18,11 @@ from tests.support.virtual_machine import HOST, VirtualMachine, why_not
 from tests.support.vm_image import ImageUnavailableError, image
 
 WHEELHOUSE = Path(os.environ.get("EDGEFERRY_VM_WHEELHOUSE", "dist/wheelhouse"))
+COMMAND = "/usr/local/bin/edgeferry"
 INSTALL = "/root/install.sh --wheelhouse /root/wheelhouse"
 PICTURES = "/opt/edgeferry/current/lib/python3.11/site-packages/demo/pictures"
 MODELS = Path(__file__).parents[2] / "demo" / "models"
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 
 class Device:
@@ -43,6 +44,7 @@ class Device:
             "golioth": {"uri": f"coaps://{HOST}:{port}", "requests_per_second": 100},
             "worker": {"source": f"dir:{PICTURES}", "frames_per_second": 5},
             "update": {"window_frames": 10},
+            "samples": {"on": True, "below": 1.0, "quota_bytes": 1_000_000},
         }
         lines = []
         for name, table in settings.items():
@@ -60,8 +62,13 @@ class Device:
 
     def status(self) -> Document:
         """``edgeferry status --json``, asked in the machine."""
-        done = self.machine.run("/usr/local/bin/edgeferry", "status", "--json", check=False)
+        done = self.machine.run(COMMAND, "status", "--json", check=False)
         found: Document = json.loads(done.output) if done.status == 0 else {}
+        return found
+
+    def newest_update(self) -> Document:
+        """``edgeferry explain --json``, asked in the machine."""
+        found: Document = json.loads(self.machine.run(COMMAND, "explain", "--json").output)
         return found
 
     def await_status(self, what: str, holds: Callable[[Document], Any]) -> Document:
@@ -104,6 +111,15 @@ class Device:
 
         found: dict[str, str] = await_that(f"{unit} {wanted}", ask, PATIENCE, self.log)
         return found
+
+    def memory(self, unit: str) -> dict[str, int]:
+        """MiB a unit takes now and took at most, and how often a limit held it back."""
+        folder = f"/sys/fs/cgroup/system.slice/edgeferry-{unit}.service"
+        script = "cd {}; cat memory.current memory.peak; cut -d' ' -f2 memory.events"
+        now, peak, _, *held_back = map(
+            int, self.machine.shell(script.format(folder)).output.split()
+        )
+        return {"now": now >> 20, "peak": peak >> 20, "held back": sum(held_back)}
 
     def pid(self, unit: str) -> str:
         """The main process of a unit."""
