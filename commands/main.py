@@ -17,6 +17,8 @@ app = typer.Typer(
     help="Keeps the machine-learning model of an edge device current, over Golioth.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Paragraphs of the help then fit themselves to the terminal.
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 agent_cli.register(app)

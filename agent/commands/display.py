@@ -51,23 +51,23 @@ def show_history(transitions: list[Document]) -> None:
 
 def show_updates(updates: list[Document]) -> None:
     """Print updates."""
-    table = _table("update", "started", "release", "packages", "outcome", "bytes", "repeated")
+    table = _table("update", "started", "packages", "outcome", "bytes")
     for update in updates:
-        packages = ", ".join(f"{p['name']} {p['version']}" for p in update["packages"])
-        outcome = " ".join(filter(None, (update["outcome"], update["reason"])))
-        row = (str(update["id"]), moment(update["started_at"]), update["release_id"])
-        cost = (f"{update['fetched_bytes']:,}", str(update["retransmissions"]))
-        table.add_row(*row, packages, outcome, *cost)
+        packages = "\n".join(f"{p['name']} {p['version']}" for p in update["packages"])
+        outcome = "\n".join(filter(None, (update["outcome"], update["reason"])))
+        row = (str(update["id"]), moment(update["started_at"]), packages, outcome)
+        table.add_row(*row, f"{update['fetched_bytes']:,}")
     Console().print(table)
 
 
 def show_releases(releases: list[Document]) -> None:
     """Print the releases on disk."""
-    table = _table("release", "packages", "role", "confirmed", "rejected")
+    table = _table("release", "packages", "role", "confirmed or rejected")
     for release in releases:
-        described = versions(release, with_id=False)
-        row = (release["id"], described, release["role"], moment(release["confirmed_at"]))
-        table.add_row(*(str(value or "") for value in (*row, release["rejected"])))
+        packages = "\n".join(f"{name} {p['version']}" for name, p in release["packages"].items())
+        judged = release["rejected"] or moment(release["confirmed_at"])
+        row = (release["id"], packages, release["role"], judged)
+        table.add_row(*(str(value or "") for value in row))
     Console().print(table)
 
 
@@ -76,12 +76,12 @@ def moment(at: str | None) -> str:
     return at[:19].replace("T", " ") if at else ""
 
 
-def versions(release: Document | None, *, with_id: bool = True) -> str:
+def versions(release: Document | None) -> str:
     """A release in one line."""
     if release is None:
         return "-"
     packages = ", ".join(f"{name} {p['version']}" for name, p in release["packages"].items())
-    return f"{packages}  ({release['id']})" if with_id else packages
+    return f"{packages}  ({release['id']})"
 
 
 def _connection(status: Document) -> str:

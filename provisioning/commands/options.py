@@ -101,9 +101,6 @@ def configured(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Ca
             chosen = {name: given.pop(name) for name in shared}
             command(load_operator(given.pop("operator"), **chosen), **given)
 
-        # Paragraphs fit themselves to the terminal, so their line ends must not stay.
-        paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-        run.__doc__ = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
         signature = _signature(command, shared)
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
