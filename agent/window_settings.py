@@ -77,6 +77,12 @@ class WindowSettings(BaseModel):
         description="The scene tells something while the release before gives no class more than "
         "this share; a camera that sees one thing makes any two releases look far apart.",
     )
+    window_scene_changes: int = Field(
+        6,
+        ge=0,
+        description="Times the release before must change its answer for the scene to tell "
+        "something: one person who stays for the whole window is one case, not 300.",
+    )
     window_agreement: float = Field(
         0.2,
         ge=0,

@@ -111,7 +111,11 @@ def configuration(
             "server_ca": str(cloud.address.server_ca),
             "requests_per_second": 0,
         },
-        "worker": {"source": f"dir:{files.pictures}", "frames_per_second": FRAMES_PER_SECOND},
+        "worker": {
+            "source": f"dir:{files.pictures}",
+            "picture_order": "shuffled",
+            "frames_per_second": FRAMES_PER_SECOND,
+        },
         # All pictures once; a device's own default is 300, for scenes that change less.
         "update": {"window_frames": PICTURES},
     }

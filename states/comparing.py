@@ -3,23 +3,25 @@
 A good release must never fail one, so each asks for more than a difference:
 
 * enough frames, and for shares a bound that chance does not reach (three standard deviations);
-* for everything said about labels a scene that varies: a camera that looks at one thing tells
-  nothing but that the releases disagree, and either may be right;
+* for everything said about labels a scene that varies, and more than once or twice: a camera that
+  looks at one thing tells nothing but that the releases disagree, and either may be right;
 * the same frames and the same labels where answers are set against each other. Without the same
   frames only what hardly depends on the scene is compared, at the end and more strictly.
+
+A release that was good for a while has an average that looks good for longer, so what may come up
+suddenly is asked of the later half of the frames once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import sqrt
 
 from states.policy import WindowLimits
 from states.ports import Comparison, Showing
+from states.shares import dominant, lower_bound, share_of, total_variation, upper_bound
 
-STANDARD_DEVIATIONS = 3.0
 SLOWER = 1.2
 """From here on a release may be why frames are dropped: not when it is as quick as the other."""
 FRAMES_PER_CLASS = 100
@@ -27,6 +29,11 @@ FRAMES_PER_CLASS = 100
 a few scenes spread over many classes shift it by chance."""
 VARIED_OTHER_FRAMES = 0.7
 """The most one class may have of the release before for its frames to tell of other ones."""
+HALF_FRAMES = 100
+"""Frames that half a window must have before its answers are judged apart."""
+HALF_VARIED = 2 / 3
+"""The most one class may have of the release before in them: they are fewer, so chance does more.
+"""
 
 
 class Result(StrEnum):
@@ -51,7 +58,7 @@ class Check:
 
 def checks(comparison: Comparison, limits: WindowLimits, *, complete: bool) -> Iterator[Check]:
     """Every check there is; before the window is ``complete`` only those that never need it all."""
-    few = _too_few(comparison, limits)
+    few = _too_few(comparison, limits.least_frames)
     early = "" if complete or comparison.same_frames else _LATER
     yield _latency(comparison, limits, few or early)
     yield _dropped(comparison, limits, few or early)
@@ -62,18 +69,29 @@ def checks(comparison: Comparison, limits: WindowLimits, *, complete: bool) -> I
     apart = apart or _no_variety(comparison, limits)
     yield _agreement(comparison, limits, apart)
     yield _class_balance(comparison, limits, apart or _many_classes(comparison))
+    if comparison.same_frames and comparison.later_half:
+        yield from _later_checks(comparison.later_half, limits, late)
+
+
+def _later_checks(half: Comparison, limits: WindowLimits, late: str) -> Iterator[Check]:
+    limits = replace(limits, varied_share=min(HALF_VARIED, limits.varied_share))
+    slow = _latency(half, limits, _too_few(half, limits.least_frames))
+    few = late or _too_few(half, HALF_FRAMES)
+    collapsed = _collapsed(half, limits, few or _no_variety(half, limits))
+    for check in (slow, collapsed):
+        failed = check.result is Result.FAILED
+        why = f"in the later half of the frames: {check.why}" if failed else check.why
+        yield replace(check, name=f"{check.name}, later half", why=why)
 
 
 _LATER = "judged at the end of the window"
 
 
-def _too_few(comparison: Comparison, limits: WindowLimits) -> str:
+def _too_few(comparison: Comparison, needed: int) -> str:
     seen = comparison.compared
     if not comparison.same_frames:
         seen = min(_answers(comparison.candidate), _answers(comparison.previous_side))
-    if seen >= limits.least_frames:
-        return ""
-    return f"only {seen} frames to compare, {limits.least_frames} are needed"
+    return "" if seen >= needed else f"only {seen} frames to compare, {needed} are needed"
 
 
 def _not_alike(comparison: Comparison) -> str:
@@ -84,11 +102,14 @@ def _not_alike(comparison: Comparison) -> str:
 
 
 def _no_variety(comparison: Comparison, limits: WindowLimits) -> str:
-    label, share = _dominant(comparison.previous_side.classes)
+    label, share = dominant(comparison.previous_side.classes)
     most = limits.varied_share if comparison.same_frames else VARIED_OTHER_FRAMES
-    if share <= most:
-        return ""
-    return f"the scene hardly changed: {label!r} in {share:.0%} for the release before"
+    if share > most:
+        return f"the scene hardly changed: {label!r} in {share:.0%} for the release before"
+    changes = comparison.previous_side.changes
+    if changes < limits.scene_changes:
+        return f"the scene hardly changed: {changes} other answers of the release before"
+    return ""
 
 
 def _many_classes(comparison: Comparison) -> str:
@@ -134,8 +155,8 @@ def _dropped(comparison: Comparison, limits: WindowLimits, skip: str) -> Check:
 
 
 def _collapsed(comparison: Comparison, limits: WindowLimits, skip: str) -> Check:
-    label, share = _dominant(comparison.candidate.classes)
-    before = _share(comparison.previous_side.classes, label)
+    label, share = dominant(comparison.candidate.classes)
+    before = share_of(comparison.previous_side.classes, label)
     unknown = before == 0 and not comparison.same_labels
     collapsed = share >= limits.dominant_share and before <= limits.varied_share
     why = f"says {label!r} to {share:.0%} of the frames, the release before to {before:.0%}"
@@ -192,39 +213,8 @@ def _check(name: str, limit: str, shown: tuple[str, str], skip: str, failure: st
     return Check(name, result, *shown, limit=limit, why=skip or failure)
 
 
-def total_variation(left: Mapping[str, int], right: Mapping[str, int]) -> float:
-    """Half the sum of the differences of shares: 0 for the same balance, 1 for nothing shared."""
-    labels = {*left, *right}
-    return sum(abs(_share(left, label) - _share(right, label)) for label in labels) / 2
-
-
-def upper_bound(hits: int, of: int) -> float:
-    """The largest share that ``hits`` of so many may well have come from (Wilson's interval)."""
-    return _bound(hits, of, STANDARD_DEVIATIONS) if of else 1.0
-
-
-def lower_bound(hits: int, of: int) -> float:
-    """The smallest share that ``hits`` of so many may well have come from."""
-    return _bound(hits, of, -STANDARD_DEVIATIONS) if of else 0.0
-
-
-def _bound(hits: int, of: int, deviations: float) -> float:
-    share, square = hits / of, deviations**2
-    spread = deviations * sqrt(share * (1 - share) / of + square / (4 * of**2))
-    return (share + square / (2 * of) + spread) / (1 + square / of)
-
-
 def _answers(side: Showing) -> int:
     return sum(side.classes.values())
-
-
-def _share(classes: Mapping[str, int], label: str) -> float:
-    return classes.get(label, 0) / max(sum(classes.values()), 1)
-
-
-def _dominant(classes: Mapping[str, int]) -> tuple[str, float]:
-    label = max(classes, key=lambda name: classes[name], default="-")
-    return label, _share(classes, label)
 
 
 def _dropped_share(side: Showing) -> float:

@@ -36,6 +36,7 @@ class WindowLimits:
     confidence_drop: float = 0.3
     dominant_share: float = 0.98
     varied_share: float = 0.8
+    scene_changes: int = 6
     agreement: float = 0.2
     class_shift: float = 0.6
 

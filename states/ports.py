@@ -47,8 +47,8 @@ class Showing:
     """How one release does its work: counters of its time of serving, and what it answers.
 
     ``captured = classified + dropped``; ``errors`` counts engine failures. Times in milliseconds
-    per frame, None before the first one. ``classes`` counts answers by label; these and what
-    follows the counters is of the frames that are compared.
+    per frame, None before the first one. ``classes`` counts answers by label and ``changes`` those
+    that differ from the one before; what follows the counters is of the frames that are compared.
     """
 
     captured: int
@@ -59,6 +59,7 @@ class Showing:
     inference_p95_ms: float | None = None
     mean_confidence: float | None = None
     classes: Mapping[str, int] = field(default_factory=dict)
+    changes: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Comparison:
     With ``same_frames`` both have seen the same frames: ``compared`` of them, and ``agreed`` on so
     many. Without, ``previous_side`` is what the release before last showed in its own time, and
     ``why_not`` tells why. While ``shadowing`` the release before is still in memory.
+    ``later_half`` is the same of the later half of the frames, for what only shows after a while.
     """
 
     release: str
@@ -80,6 +82,7 @@ class Comparison:
     same_labels: bool = True
     shadowing: bool = False
     why_not: str = ""
+    later_half: Comparison | None = None
 
 
 @dataclass(frozen=True)

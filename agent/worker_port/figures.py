@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class FigureReader:
             return None
         release, previous = told["release"], told["previous"]
         tallies = status["releases"]
-        return Comparison(
+        whole = Comparison(
             release=release,
             previous=previous,
             compared=told["compared"],
@@ -53,6 +54,8 @@ class FigureReader:
             shadowing=told["shadowing"],
             why_not=told["why_not"] or "",
         )
+        half = told.get("later_half")
+        return replace(whole, later_half=_part(whole, half)) if half else whole
 
     def _labels(self, release_id: str) -> frozenset[str] | None:
         """All labels a release may give; None when they can't be read."""
@@ -63,6 +66,17 @@ class FigureReader:
                 return None
             self._known_labels[release_id] = labels
         return self._known_labels[release_id]
+
+
+def _part(whole: Comparison, told: dict[str, Any]) -> Comparison:
+    """Some of the frames of a comparison."""
+    return replace(
+        whole,
+        compared=told["compared"],
+        agreed=told["agreed"],
+        candidate=_showing(told["candidate"], None),
+        previous_side=_showing(told["previous_side"], None),
+    )
 
 
 def _showing(side: dict[str, Any], tally: dict[str, Any] | None) -> Showing:
@@ -77,4 +91,5 @@ def _showing(side: dict[str, Any], tally: dict[str, Any] | None) -> Showing:
         inference_p95_ms=side["inference_ms"]["p95"],
         mean_confidence=side["confidence"]["mean"],
         classes=side["classes"],
+        changes=side["changes"],
     )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from statistics import mean
 
 import numpy as np
@@ -47,7 +49,13 @@ def shown(answers: Answers) -> Showing:
     count = len(answers)
     confidence = mean(score for _, score in answers)
     classes = Counter(label for label, _ in answers)
-    return Showing(count, count, 0, 0, 2.0, 3.0, confidence, classes)
+    changes = sum(one[0] != other[0] for one, other in pairwise(answers))
+    return Showing(count, count, 0, 0, 2.0, 3.0, confidence, classes, changes)
+
+
+def comparison(mine: Answers, theirs: Answers) -> Comparison:
+    agreed = sum(a[0] == b[0] for a, b in zip(mine, theirs, strict=True))
+    return Comparison("new", "old", len(mine), agreed, True, shown(mine), shown(theirs))
 
 
 def verdicts(new: Answers, old: Answers) -> Counter[Verdict]:
@@ -56,8 +64,9 @@ def verdicts(new: Answers, old: Answers) -> Counter[Verdict]:
     for _ in range(RUNS):
         seen = dice.choices(range(len(new)), k=LIMITS.frames)
         mine, theirs = [new[i] for i in seen], [old[i] for i in seen]
-        agreed = sum(a[0] == b[0] for a, b in zip(mine, theirs, strict=True))
-        beside = Comparison("new", "old", len(seen), agreed, True, shown(mine), shown(theirs))
+        middle = LIMITS.frames // 2
+        half = comparison(mine[middle:], theirs[middle:])
+        beside = replace(comparison(mine, theirs), later_half=half)
         count = len(seen)
         figures = WorkerFigures("new", count, count, 0, 0, comparison=beside)
         window = Window("new", 0, WorkerFigures("new", 0, 0, 0, 0))

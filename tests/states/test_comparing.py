@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from states.comparing import Result, checks, lower_bound, total_variation, upper_bound
+from states.comparing import Result, checks
 from states.policy import WindowLimits
 from states.ports import Comparison, Showing
+from states.shares import lower_bound, total_variation, upper_bound
 
 LIMITS = WindowLimits()
 USUAL = Showing(
@@ -22,6 +24,7 @@ USUAL = Showing(
     inference_p95_ms=14.0,
     mean_confidence=0.9,
     classes={"cat": 160, "dog": 140},
+    changes=40,
 )
 ALIKE = Comparison(
     release="new",
@@ -46,6 +49,15 @@ def compared(
     return replace(ALIKE, **sides, **changes)  # type: ignore[arg-type]
 
 
+def later(
+    candidate: dict[str, object] | None = None,
+    previous: dict[str, object] | None = None,
+    **changes: object,
+) -> Comparison:
+    """The later half of the frames."""
+    return compared(candidate, previous, **{"compared": 150, **changes})
+
+
 def failures(comparison: Comparison, *, complete: bool = True) -> list[str]:
     found = checks(comparison, LIMITS, complete=complete)
     return [check.name for check in found if check.result is Result.FAILED]
@@ -68,6 +80,19 @@ BROKEN = [
         "one class only, other frames",
         compared(COLLAPSED, same_frames=False, compared=0, agreed=0),
         "most frequent class",
+    ),
+    (
+        "one class only, after 40 frames",
+        compared({"classes": {"cat": 282, "dog": 18}}, later_half=later(COLLAPSED)),
+        "most frequent class, later half",
+    ),
+    (
+        "slow after 160 of 300 frames",
+        compared(
+            {"inference_p50_ms": 10.0, "inference_p95_ms": 90.0},
+            later_half=later({"inference_p50_ms": 60.0, "inference_p95_ms": 90.0}),
+        ),
+        "latency p50 / p95, later half",
     ),
 ]
 DIFFERENT = [
@@ -115,6 +140,18 @@ DIFFERENT = [
         compared({"classes": dict.fromkeys("efg", 100)}, {"classes": dict.fromkeys("abcd", 75)}),
     ),
     ("hardly anything seen", compared(COLLAPSED, compared=29, agreed=0)),
+    ("right about the same five persons", compared(COLLAPSED, {"changes": 5})),
+    ("one thing for half the time", compared(later_half=later(COLLAPSED, STATIC))),
+    ("half a short window", compared(later_half=later(COLLAPSED, compared=99))),
+    (
+        "a half in which the release before was mostly wrong",
+        compared(later_half=later(COLLAPSED, {"classes": {"cat": 105, "dog": 45}})),
+    ),
+    ("a moment's rest in half a window", compared(later_half=later({"inference_p95_ms": 90.0}))),
+    (
+        "other frames have no halves",
+        compared(same_frames=False, later_half=later(COLLAPSED), compared=0, agreed=0),
+    ),
 ]
 
 
@@ -151,23 +188,56 @@ def answers(scenes: list[int], accuracy: float, dice: random.Random, classes: in
     return [said[scene] for scene in scenes]
 
 
+QUICK, MIXED, SLOW, STILL = [1, 5, 15], [15, 30, 60], [60], [150]
+
+
+def shots(lengths: list[int], dice: random.Random) -> list[int]:
+    """What a camera sees in 300 frames: each scene for a while."""
+    scenes: list[int] = []
+    while len(scenes) < 300:
+        scenes += [dice.randrange(1000)] * dice.choice(lengths)
+    return scenes[:300]
+
+
+def side(said: list[int], confidence: float) -> dict[str, object]:
+    changes = sum(a != b for a, b in pairwise(said))
+    return {"classes": Counter(map(str, said)), "changes": changes, "mean_confidence": confidence}
+
+
+def answered(new: list[int], old: list[int], dice: random.Random) -> Comparison:
+    """The comparison of these answers, with its later half."""
+    sure = dice.uniform(0.7, 0.95), dice.uniform(0.6, 0.95)
+
+    def part(start: int) -> Comparison:
+        mine, theirs = new[start:], old[start:]
+        agreed = sum(a == b for a, b in zip(mine, theirs, strict=True))
+        sides = side(mine, sure[0]), side(theirs, sure[1])
+        return compared(*sides, compared=len(mine), agreed=agreed)
+
+    return replace(part(0), later_half=part(150))
+
+
+@pytest.mark.parametrize("lengths", [QUICK, MIXED, SLOW, STILL])
 @pytest.mark.parametrize("classes", [2, 3, 10])
-def test_no_good_release_is_refused_in_a_thousand_windows(classes: int) -> None:
+def test_no_good_release_is_refused_in_thousands_of_windows(
+    classes: int, lengths: list[int]
+) -> None:
     dice = random.Random(classes)
     for _ in range(400):
-        scenes: list[int] = []
-        while len(scenes) < 300:  # a camera sees a scene for a while
-            scenes += [dice.randrange(1000)] * dice.choice([1, 5, 15])
-        scenes = scenes[:300]
+        scenes = shots(lengths, dice)
         old = answers(scenes, dice.uniform(0.5, 0.98), dice, classes)
         new = answers(scenes, dice.uniform(0.8, 0.98), dice, classes)
-        agreed = sum(a == b for a, b in zip(old, new, strict=True))
-        comparison = compared(
-            {"classes": Counter(map(str, new)), "mean_confidence": dice.uniform(0.7, 0.95)},
-            {"classes": Counter(map(str, old)), "mean_confidence": dice.uniform(0.6, 0.95)},
-            agreed=agreed,
-        )
-        assert failures(comparison) == []
+        assert failures(answered(new, old, dice)) == []
+
+
+@pytest.mark.parametrize("good", [0, 40, 150])
+def test_a_release_that_says_one_thing_from_some_frame_on_is_mostly_caught(good: int) -> None:
+    dice, caught = random.Random(good), 0
+    for _ in range(200):
+        scenes = shots(QUICK, dice)
+        old, new = (answers(scenes, 0.95, dice, 3) for _ in range(2))
+        caught += bool(failures(answered(new[:good] + [0] * (300 - good), old, dice)))
+    assert caught >= 190
 
 
 def test_bounds_enclose_the_share_and_narrow_with_the_number() -> None:

@@ -72,6 +72,9 @@ class Shown:
     histogram: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_STEPS)
     """Best scores in tenths; the last step holds 1.0 too."""
     classes: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+    """Answers that are another class than the one before: how often the scene changed, to it."""
+    _newest: str | None = None
 
     def add(self, result: Result) -> None:
         """Count a result by its best class."""
@@ -81,12 +84,18 @@ class Shown:
         step = int(confidence * CONFIDENCE_STEPS)
         self.histogram[max(0, min(step, CONFIDENCE_STEPS - 1))] += 1
         self.classes[label] += 1
+        self.changes += self._newest not in {None, label}
+        self._newest = label
 
     def to_json(self) -> dict[str, Any]:
         """As the control socket shows it; the mean is None without a result."""
         mean = round(self.confidence_sum / self.count, 4) if self.count else None
         confidence = {"mean": mean, "histogram": list(self.histogram)}
-        return {"confidence": confidence, "classes": dict(self.classes)}
+        return {
+            "confidence": confidence,
+            "classes": dict(self.classes),
+            "changes": self.changes,
+        }
 
 
 @dataclass

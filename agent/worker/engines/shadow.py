@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from agent.worker.camera.frames import Frame, FrameStore
-from agent.worker.engines.counters import Result, Tally, utc_now
+from agent.worker.engines.counters import RECENT, Result, Tally, utc_now
 from agent.worker.engines.engine import Engine, EngineSettings, Outcome, ReleaseFiles
 from agent.worker.engines.serving import Serving, Tenure
 from agent.worker.errors import EngineFailed
@@ -37,6 +39,7 @@ class Comparison:
     previous_side: Tally = field(default_factory=Tally)
     why_not: str | None = None
     """Why the release before does not classify along (any more)."""
+    _pairs: deque[tuple[Result, Result]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @property
     def compared(self) -> int:
@@ -47,7 +50,8 @@ class Comparison:
         """Count a frame that both classified."""
         self.candidate_side.add(result)
         self.previous_side.add(of_previous)
-        self.agreed += result.top[0][0] == of_previous.top[0][0]
+        self.agreed += _agree(result, of_previous)
+        self._pairs.append((result, of_previous))
 
     def to_json(self) -> dict[str, Any]:
         """As the control socket shows it."""
@@ -70,6 +74,22 @@ class Comparison:
         return {
             "candidate": {**self.candidate_side.side(), "errors": errors},
             "previous_side": self.previous_side.side(),
+            "later_half": self._later_half(),
+        }
+
+    def _later_half(self) -> dict[str, Any]:
+        """The same of the later half of the frames, or of the last 512 when it is longer."""
+        count = min(self.compared // 2, RECENT)
+        pairs = list(islice(self._pairs, len(self._pairs) - count, None))
+        mine, theirs = Tally(), Tally()
+        for result, of_previous in pairs:
+            mine.add(result)
+            theirs.add(of_previous)
+        return {
+            "compared": count,
+            "agreed": sum(_agree(*pair) for pair in pairs),
+            "candidate": mine.side(),
+            "previous_side": theirs.side(),
         }
 
     def _own_frames(self) -> dict[str, Any]:
@@ -181,3 +201,7 @@ class Shadow:
         self.comparison.add(
             result, Result.of(frame, release, outcome, time.monotonic(), gap_ms=None)
         )
+
+
+def _agree(result: Result, other: Result) -> bool:
+    return result.top[0][0] == other.top[0][0]

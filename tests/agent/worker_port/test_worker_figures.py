@@ -17,6 +17,7 @@ SIDE = {
     "inference_ms": {"p50": 1.5, "p95": 2.5},
     "confidence": {"mean": 0.9, "histogram": [0] * 10},
     "classes": {"red": 40},
+    "changes": 7,
 }
 STATUS: dict[str, Any] = {
     "instance": "one",
@@ -36,6 +37,12 @@ STATUS: dict[str, Any] = {
         "why_not": None,
         "candidate": SIDE,
         "previous_side": SIDE,
+        "later_half": {
+            "compared": 20,
+            "agreed": 19,
+            "candidate": {**SIDE, "captured": 20, "classified": 20},
+            "previous_side": SIDE,
+        },
     },
 }
 
@@ -56,6 +63,16 @@ def test_counters_are_of_each_releases_own_time_and_the_rest_of_what_is_compared
     assert (beside.candidate.captured, beside.candidate.dropped) == (50, 5)
     assert (beside.previous_side.captured, beside.previous_side.dropped) == (900, 100)
     assert (beside.compared, beside.agreed, beside.candidate.inference_p95_ms) == (40, 39, 2.5)
+    assert beside.previous_side.changes == 7
+
+
+def test_the_later_half_has_counters_of_its_own(reader: FigureReader) -> None:
+    whole = reader.read(STATUS).comparison
+    assert whole is not None
+    half = whole.later_half
+    assert half is not None
+    assert (half.release, half.compared, half.agreed) == ("new", 20, 19)
+    assert (half.candidate.captured, half.candidate.dropped) == (20, 0)
 
 
 def test_the_same_labels_in_another_order_are_the_same_set(

@@ -66,6 +66,9 @@ async def test_releases_that_answer_alike_agree_on_every_frame(tmp_path: Path) -
         await watch(worker, "b", TinyModel())
         comparison = (await compared(worker, 5))["comparison"]
         assert comparison["agreed"] == comparison["compared"]
+        later = comparison["later_half"]
+        assert later["agreed"] == later["compared"] == comparison["compared"] // 2
+        assert later["candidate"]["classified"] == later["compared"]
 
 
 async def test_settling_ends_the_shadow_and_may_be_repeated(tmp_path: Path) -> None:
