@@ -125,50 +125,44 @@ class Mail:
 
 
 class Mailbox:
-    """Holds the newest frame for the event loop; an older one that nobody took is dropped."""
+    """Holds the newest frame; an older one that nobody took is dropped. For one event loop."""
 
     def __init__(self, store: FrameStore) -> None:
         self.arrived: Callable[[], None] = _nobody_waits
-        """Called on the event loop when a frame has come after there was none."""
+        """Called soon after a frame has come when there was none."""
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
         self._waiting: Frame | None = None
         self._dropped = 0
         self._captured = 0
 
     def put(self, frame: Frame) -> None:
-        """Called from any thread. The frame's slot becomes the taker's."""
-        with self._lock:
-            older, self._waiting = self._waiting, frame
-            self._captured += 1
-            if older:
-                self._dropped += 1
+        """The frame's slot becomes the taker's."""
+        older, self._waiting = self._waiting, frame
+        self._captured += 1
         if older:
+            self._dropped += 1
             self._store.release(older)
         else:
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
         self.arrived()
 
     def lose(self) -> None:
-        """Called from any thread for a frame there was no slot for."""
-        with self._lock:
-            self._captured += 1
-            self._dropped += 1
+        """Count a frame there was no slot for."""
+        self._captured += 1
+        self._dropped += 1
 
     def take(self) -> Frame | None:
         """Take the frame that waits, if any; :meth:`FrameStore.release` it when done."""
-        with self._lock:
-            frame, self._waiting = self._waiting, None
+        frame, self._waiting = self._waiting, None
         return frame
 
     def collect(self) -> Mail:
         """What happened, at one moment; drops are told once."""
-        with self._lock:
-            dropped, self._dropped = self._dropped, 0
-            return Mail(self._captured, int(self._waiting is not None), dropped)
+        dropped, self._dropped = self._dropped, 0
+        return Mail(self._captured, int(self._waiting is not None), dropped)
 
 
 def _nobody_waits() -> None:

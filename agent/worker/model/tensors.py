@@ -109,6 +109,13 @@ def _scaled(frame: Picture, width: int, height: int) -> Picture:
     rows, columns = frame.shape[:2]
     if (rows, columns) == (height, width):
         return frame
+    # The mean of four pixels is several times faster than that of an area which cuts pixels apart,
+    # and what is left of the way is the same.
+    while rows >= 2 * height and columns >= 2 * width and rows % 2 == columns % 2 == 0:
+        rows, columns = rows // 2, columns // 2
+        frame = np.asarray(
+            cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8
+        )
     # Beyond half the size, linear interpolation skips whole pixels and invents patterns.
     shrinks_much = rows > 2 * height or columns > 2 * width
     how = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR

@@ -18,12 +18,16 @@ OOM_SCORE = 500
 # Credentials may come to the agent in its environment; a child process gets none of them.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
 
+# Arrays of a picture's size come and go with every frame. glibc would give their memory back to the
+# system each time, which would have to clear it anew: 0.25 ms for a frame that takes 2.5 ms.
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
+
 
 def environment() -> dict[str, str]:
     """What a child process needs of our environment. Called by the parent."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     # numpy's linear algebra is not used, but would start a thread for every processor.
-    return {**inherited, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**inherited, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **_KEPT_MEMORY}
 
 
 def die_with_parent(parent: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -160,6 +161,23 @@ def test_a_fine_pattern_shrinks_to_its_average_instead_of_a_false_one() -> None:
     stripes[:, ::2] = 255
     shrunk = resize(stripes, 8, 8, "squash")
     assert np.all(np.abs(shrunk.astype(int) - 127) <= 1)
+
+
+@pytest.mark.parametrize("camera", [(480, 640), (1080, 1920), (1050, 1682), (601, 803)])
+@pytest.mark.parametrize("side", [96, 224, 320])
+def test_shrinking_in_steps_gives_what_the_mean_of_each_area_gives(
+    camera: tuple[int, int], side: int
+) -> None:
+    height, width = camera
+    dice = np.random.default_rng(1)
+    scene = np.zeros((height, width, 3), np.float32)
+    for detail in (4, 16, 64):  # as in a photograph, the coarse is stronger than the fine
+        spots = dice.normal(0, detail, (height // detail, width // detail, 3)).astype(np.float32)
+        scene += np.asarray(cv2.resize(spots, (width, height), interpolation=cv2.INTER_CUBIC))
+    frame = np.asarray(cv2.normalize(scene, None, 0, 255, cv2.NORM_MINMAX), np.uint8)  # type: ignore[call-overload]  # None: no destination
+    wanted = np.asarray(cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA), int)
+    difference = np.abs(resize(frame, side, side, "squash").astype(int) - wanted)
+    assert difference.mean() < 1
 
 
 def test_scores_are_dequantized_with_the_outputs_own_scale() -> None:
