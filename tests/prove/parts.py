@@ -56,6 +56,7 @@ class Part:
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, in the order they are run; add yours here."""
+    from tests.prove.good_models import parts as good_models
     from tests.prove.mutated_releases import parts as mutated_releases
 
-    return (*mutated_releases(),)
+    return (*good_models(), *mutated_releases())

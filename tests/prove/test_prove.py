@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
+from tests.prove import good_models
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.mutations import mutated_model
@@ -34,6 +35,12 @@ def test_at_least_five_hundred_models_are_offered_in_a_full_run() -> None:
 def test_a_short_run_has_something_of_everything() -> None:
     kinds = {damaged(number)[0].split(":")[0] for number in order()[:27]}
     assert kinds == {"model", "model-settings damaged", "labels damaged", "golden-set damaged"}
+
+
+def test_fifty_good_models_are_deployed_that_no_run_had_before() -> None:
+    assert good_models.RUNS >= 50
+    models = [good_models.release(n)["ai-model"] for n in range(good_models.RUNS + 1)]
+    assert len(set(models)) == len(models)
 
 
 def test_damage_is_the_same_for_the_same_number_and_seldom_none() -> None:

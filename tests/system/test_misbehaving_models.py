@@ -18,6 +18,9 @@ from tests.system.conftest import PATIENCE, Bench
 pytestmark = pytest.mark.system
 
 QUICK_SECONDS, SLOW_SECONDS = 0.004, 0.05
+MIB = 1 << 20
+LEAKED_FRAMES = 600
+"""Frames of a window in which an engine that loses a MiB with each is looked at and too large."""
 ONE_CLASS = TinyModel(weights=((9, 9, 9), (0, 0, 0)))
 WENT_BACK = "the worker went back to GOOD by itself: "
 WHY = {
@@ -27,6 +30,7 @@ WHY = {
     # Which of its effects is seen first depends on the moment of the look.
     "slow": "clearly slower: 5|drops [4-9][0-9]",
     "one-class": "says 'red' to 100% of the frames",
+    "leak": f"{WENT_BACK}model-leaks: the engine takes [0-9]+ MiB and may take 200",
 }
 
 
@@ -40,14 +44,19 @@ def serving(bench: Bench) -> Bench:
         "frames_per_second": 80,
         "runtime": RUNTIME,
         "frame_seconds": 2,
+        "engine_memory_bytes": 200 * MIB,
     }
     bench.tables["update"]["window_frames"] = 3 * LATE
     bench.device.configure(bench.tables)
     bench.device.start("worker", environment)
-    bench.device.start("run", environment)
+    start_agent(bench)
     bench.deploy("good", written(bench, "good", bad("slow", after=0, seconds=QUICK_SECONDS)))
     bench.await_served("good")
     return bench
+
+
+def start_agent(bench: Bench, **more: str) -> None:
+    bench.device.start("run", {"PYTHONPATH": python_path(), **more})
 
 
 def bad(fault: str, after: int = LATE, **more: Any) -> bytes:
@@ -67,8 +76,12 @@ def test_each_is_caught_in_its_window_and_never_tried_again(serving: Bench) -> N
         **{fault: bad(fault) for fault in ("crash", "hang", "nan")},
         "slow": bad("slow", seconds=SLOW_SECONDS),
         "one-class": ONE_CLASS.build(),
+        "leak": bad("leak", bytes=MIB),
     }
     for number, (version, model) in enumerate(models.items(), 1):
+        if version == "leak":
+            serving.device.agent.stop()
+            start_agent(serving, EDGEFERRY_UPDATE__WINDOW_FRAMES=str(LEAKED_FRAMES))
         serving.deploy(version, written(serving, version, model))
         status = refused(serving, number)
         rejection = status["rejected"][-1]
@@ -77,7 +90,7 @@ def test_each_is_caught_in_its_window_and_never_tried_again(serving: Bench) -> N
         # The engine that served before serves on: nothing had to be loaded, so no second was lost.
         assert (status["active"]["id"], status["worker"]["release"]) == (good, good)
         assert status["worker"]["engine"]["pid"] == engine
-    outcomes = offered_again(serving, "crash")
+    outcomes = offered_again(serving, "leak")
     assert outcomes == ["confirmed", *["rolled-back"] * len(models)]
 
 
@@ -93,7 +106,7 @@ def refused(bench: Bench, count: int) -> dict[str, Any]:
 def offered_again(bench: Bench, version: str) -> list[str]:
     """Restart the agent, deploy a version once more; outcomes of all updates."""
     bench.device.agent.stop()
-    bench.device.start("run", {"PYTHONPATH": python_path()})
+    start_agent(bench)
     before = noted(bench)
     bench.deploy(version, bench.folder / f"{version}.tflite")
     await_that("the manifest is noted", lambda: noted(bench) != before, PATIENCE)
