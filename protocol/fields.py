@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
+from typing import TypeVar
 
 from protocol.errors import CodecError
 from protocol.formats import is_encodable, shown
 
 Key = int | str
+Number = TypeVar("Number", bound=IntEnum)
 
 
 class Fields:
@@ -41,6 +44,16 @@ class Fields:
                 f"{self.place(*names)}: must be an integer from 0 to {maximum}, not {shown(value)}"
             )
         return value
+
+    def member(self, kind: type[Number], *names: Key, default: int | None = None) -> Number:
+        """An integer that is one of an enumeration starting at 0."""
+        number = self.integer(*names, maximum=2**63 - 1, default=default)
+        try:
+            return kind(number)
+        except ValueError as error:
+            raise CodecError(
+                f"{self.place(*names)}: must be a number from 0 to {max(kind)}, not {number}"
+            ) from error
 
     def text(self, *names: Key, limit: int, default: str | None = None) -> str:
         """Text of 1…limit characters without control characters."""

@@ -35,11 +35,11 @@ class ContentFormat(IntEnum):
 
 
 def is_acknowledgement(payload: bytes) -> bool:
-    """Whether the payload is the bare CBOR text ``OK``.
+    """Whether the payload is the bare text ``OK``, in CBOR or JSON.
 
     Golioth: sent as the first answer to some observations in place of a document; to be ignored.
     """
-    return payload == b"\x62OK"
+    return payload in (b"\x62OK", b'"OK"')
 
 
 def load_document(payload: bytes, content_format: int, what: str) -> object:

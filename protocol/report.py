@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
 
-from protocol.errors import CodecError
-from protocol.fields import Fields, Key
+from protocol.fields import Fields
 from protocol.formats import ContentFormat, dump_document, load_document
-from protocol.manifest import MAX_INTEGER, MAX_TEXT
+from protocol.manifest import MAX_TEXT
 
 DEFAULT_PACKAGE = "main"
-
-_Number = TypeVar("_Number", bound=IntEnum)
 
 
 class OtaState(IntEnum):
@@ -79,18 +75,8 @@ def decode_report(payload: bytes, content_format: int = ContentFormat.CBOR) -> O
     fields = Fields(load_document(payload, content_format, "OTA report"), "OTA report")
     return OtaReport(
         package=fields.text("pkg", "package", limit=MAX_TEXT, default=DEFAULT_PACKAGE),
-        state=_member(OtaState, fields, "s", "state"),
-        reason=_member(OtaReason, fields, "r", "reason"),
+        state=fields.member(OtaState, "s", "state", default=0),
+        reason=fields.member(OtaReason, "r", "reason", default=0),
         version=fields.optional_text("v", "version", limit=MAX_TEXT),
         target=fields.optional_text("t", "target", limit=MAX_TEXT),
     )
-
-
-def _member(kind: type[_Number], fields: Fields, *names: Key) -> _Number:
-    number = fields.integer(*names, maximum=MAX_INTEGER, default=0)
-    try:
-        return kind(number)
-    except ValueError as error:
-        raise CodecError(
-            f"{fields.place(*names)}: must be a number from 0 to {max(kind)}, not {number}"
-        ) from error
