@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from agent.commands import device as agent_cli
+from commands import publish as publish_cli
 from demo import cli as demo_cli
 from localcloud import cli as localcloud_cli
 from provisioning import commands as provisioning_commands
@@ -24,6 +25,7 @@ app = typer.Typer(
 agent_cli.register(app)
 localcloud_cli.register(app)
 provisioning_commands.register(app)
+publish_cli.register(app)
 demo_cli.register(app)
 
 FAILED, WRONG_USAGE = 1, 2

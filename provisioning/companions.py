@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from protocol.delta import companion_name, companion_version, make_patch, sha256
-from provisioning.errors import AlreadyExists
+from collections.abc import Iterable
+
+from protocol.delta import companion_name, companion_of, companion_version, make_patch, sha256
+from provisioning.errors import AlreadyExists, WrongUsage
 from provisioning.management import Management
 from provisioning.resources import Artifact
 
@@ -34,3 +36,45 @@ def publish_companion(
         if found is None:
             raise
         return found
+
+
+MOST_PATCHES = 100
+"""For one version of a package, as their packages' names have two digits."""
+
+
+def companion_number(
+    published: Iterable[Artifact], package: str, base: bytes, target: bytes
+) -> int:
+    """The ``number`` that lets a patch stand beside those published for other bases.
+
+    Raises WrongUsage when there are a hundred of them.
+    """
+    digest = sha256(target)
+    version = companion_version(sha256(base), digest)
+    taken = {patch.package: patch.version for patch in _patches(published, package, digest)}
+    for number in range(MOST_PATCHES):
+        if taken.get(companion_name(package, number), version) == version:
+            return number
+    raise WrongUsage(f"{package}: {MOST_PATCHES} patches make this version already")
+
+
+def companions_of(published: Iterable[Artifact], target: Artifact) -> list[Artifact]:
+    """The published patches that make ``target``, at most one of each package, by name.
+
+    Of two versions of a package that of the later artifact in the list counts.
+    """
+    patches = _patches(published, target.package, target.sha256 or "")
+    by_package = {patch.package: patch for patch in patches}
+    return [by_package[name] for name in sorted(by_package)]
+
+
+def is_companion(artifact: Artifact) -> bool:
+    """Whether it is a patch for another package."""
+    return companion_of(artifact.package, artifact.version) is not None
+
+
+def _patches(published: Iterable[Artifact], package: str, digest: str) -> Iterable[Artifact]:
+    for artifact in published:
+        made = companion_of(artifact.package, artifact.version)
+        if made is not None and made[0] == package and digest and digest.startswith(made[2]):
+            yield artifact

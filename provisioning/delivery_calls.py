@@ -49,14 +49,25 @@ class DeliveryCalls(ProjectApi):
         """
         try:
             return self.upload_artifact(package, version, content)
-        except AlreadyExists as error:
-            found = next(self.artifacts(package=package, version=version), None)
+        except AlreadyExists:
+            found = self.published(package, version, content)
             if found is None:
                 raise
-            digest = hashlib.sha256(content).hexdigest()
-            if found.size != len(content) or found.sha256 not in (None, digest):
-                raise ArtifactDiffers(error, package, version) from error
             return found
+
+    def published(self, package: str, version: str, content: bytes) -> Artifact | None:
+        """The artifact with this content; None when the version is free.
+
+        Raises:
+            ArtifactDiffers: that version exists with other content.
+        """
+        found = next(self.artifacts(package=package, version=version), None)
+        if found is None:
+            return None
+        digest = hashlib.sha256(content).hexdigest()
+        if found.size != len(content) or found.sha256 not in (None, digest):
+            raise ArtifactDiffers(package, version)
+        return found
 
     def cohorts(self) -> Iterator[Cohort]:
         """The project's cohorts."""

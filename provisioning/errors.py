@@ -113,8 +113,8 @@ class AlreadyExists(Refused):
 class ArtifactDiffers(AlreadyExists):
     """A version can't be published again with other content."""
 
-    def __init__(self, refusal: AlreadyExists, package: str, version: str) -> None:
-        super().__init__(refusal.request, refusal.http_status, refusal.code, refusal.message)
+    def __init__(self, package: str, version: str) -> None:
+        super().__init__("POST artifacts", 409, None, "artifact already exists")
         self.args = (f"{package} {version} is published with other content; give it a new version",)
 
 

@@ -47,6 +47,14 @@ class OperatorSettings(BaseModel):
     agent_settings: Path | None = Field(
         None, description="TOML that every pack's agent.toml ends with, like its [worker] table."
     )
+    model_package: str = Field("ai-model", description="Package holding the .tflite file.")
+    labels_package: str = Field("labels", description="Package holding one label per line.")
+    model_settings_package: str = Field(
+        "model-settings", description="Optional package holding model.json."
+    )
+    golden_set_package: str = Field(
+        "golden-set", description="Optional package holding labelled pictures in a ZIP."
+    )
     api_key_file: Path | None = Field(None, description="File holding the API key, mode 0600.")
     passphrase_file: Path | None = Field(
         None, description="File holding the CA key's passphrase, mode 0600."
@@ -77,6 +85,16 @@ class OperatorSettings(BaseModel):
                 f"into {default_file()}"
             )
         return self.project
+
+    @property
+    def release_packages(self) -> tuple[str, str, str, str]:
+        """The packages that make a release, in the order model, labels, settings, golden set."""
+        return (
+            self.model_package,
+            self.labels_package,
+            self.model_settings_package,
+            self.golden_set_package,
+        )
 
     @property
     def device_gateway(self) -> str:

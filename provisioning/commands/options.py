@@ -77,6 +77,15 @@ PACKS: dict[str, Any] = {
     "agent_settings": _path("Packs", "TOML that each agent.toml ends with, like a worker table."),
     "install_dir": _text("Packs", "One folder of the device for all of a pack, without our units."),
 }
+PACKAGES: dict[str, Any] = {
+    name: _text("Packages", f"{what}; {default} when not set, as on devices.")
+    for name, what, default in (
+        ("model_package", "Package of the model", "ai-model"),
+        ("labels_package", "Package of the labels", "labels"),
+        ("model_settings_package", "Package of model.json", "model-settings"),
+        ("golden_set_package", "Package of labelled pictures", "golden-set"),
+    )
+}
 _OPERATOR = {
     "operator": Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""``edgeferry provision`` as an operator types it, and a local cloud that answers meanwhile."""
+"""``edgeferry`` as an operator types it, and a local cloud that answers meanwhile."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ class Operator:
 
     def run(self, *arguments: str | Path, **env: str) -> Run:
         """``edgeferry provision …``; an empty variable is one that is not set."""
+        return self.edgeferry("provision", *arguments, **env)
+
+    def edgeferry(self, *arguments: str | Path, **env: str) -> Run:
+        """Any command; an empty variable is one that is not set."""
         environment = {
             "HOME": str(self.folder),
             "XDG_CONFIG_HOME": "",
@@ -79,7 +83,7 @@ class Operator:
             **self.env,
             **env,
         }
-        words = ["provision", *map(str, arguments)]
+        words = [*map(str, arguments)]
         given = {name: value or None for name, value in environment.items()}
         result = CliRunner().invoke(app, words, env=given)
         if result.exception is None or isinstance(result.exception, SystemExit):
