@@ -1,10 +1,10 @@
-"""``edgeferry provision``: the operator's commands. What they need is imported when they run."""
+"""The operator's commands. What they need is imported when they run."""
 
 from __future__ import annotations
 
 import typer
 
-from provisioning.commands import ca, device, enroll
+from provisioning.commands import ca, deploy, device, enroll
 
 _HELP = (
     "Make devices trusted members of a fleet: certificates, packs, enrolment."
@@ -29,3 +29,4 @@ def register(app: typer.Typer) -> None:
     device.register(provision)
     enroll.register(provision)
     app.add_typer(provision, name="provision")
+    deploy.register(app)

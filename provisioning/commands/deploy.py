@@ -1,0 +1,156 @@
+"""``edgeferry deploy``: a cohort gets a published release, or the one before."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
+
+if TYPE_CHECKING:
+    from provisioning.deploying import Change, CohortPlanner, Plan
+    from provisioning.operator_settings import OperatorSettings
+    from provisioning.resources import Deployment
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(deploy)
+
+
+@configured(CLOUD, PACKAGES)
+def deploy(
+    settings: OperatorSettings,
+    cohort: Annotated[str, typer.Option(help="The cohort, by name or id.")],
+    version: Annotated[
+        str | None, typer.Option(help="Release to deploy, as given to `edgeferry publish`.")
+    ] = None,
+    package: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VERSION", help="One package in another version; may be repeated."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Package to leave out; may be repeated."),
+    ] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Deploy again what was there before.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the deployment, for people.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a cohort a published release; its devices are told at once.
+
+    Shows what changes first, and asks at a terminal. Packages that are not named stay as they are;
+    patches that `edgeferry publish` made for a model go along with it. A release that the cohort
+    has already is not deployed again. --rollback takes the packages of the deployment before the
+    current one: devices that still hold them download nothing.
+    """
+    from dataclasses import replace
+
+    from provisioning.deploying import CohortPlanner, cohort_named
+
+    versions = _versions(package or [])
+    _check_usage(version, versions, without or [], rollback=rollback)
+    with management_of(settings) as management:
+        planner = CohortPlanner(
+            management, cohort_named(management, cohort), settings.release_packages
+        )
+        plan = planner.rollback() if rollback else _chosen(planner, version, versions, without)
+        if name is not None:
+            plan = replace(plan, name=name)
+        if not as_json:
+            _show_plan(plan)
+        if plan.is_news and not as_json and not yes and sys.stdin.isatty():
+            typer.confirm("Deploy this?", abort=True)
+        deployment = plan.deploy(management) if plan.is_news else None
+    _show(plan, deployment, as_json=as_json)
+
+
+def _chosen(
+    planner: CohortPlanner,
+    version: str | None,
+    versions: dict[str, str],
+    without: list[str] | None,
+) -> Plan:
+    if version is not None:
+        return planner.release(version, versions, without or [])
+    return planner.packages(versions, without or [])
+
+
+def _versions(given: list[str]) -> dict[str, str]:
+    from provisioning.errors import WrongUsage
+
+    versions: dict[str, str] = {}
+    for text in given:
+        name, _, version = text.partition("=")
+        if not name or not version:
+            raise WrongUsage(f"--package {text}: give it as NAME=VERSION, like labels=2")
+        if name in versions:
+            raise WrongUsage(f"--package {name} is given twice; a device holds one version")
+        versions[name] = version
+    return versions
+
+
+def _check_usage(
+    version: str | None, versions: dict[str, str], without: list[str], *, rollback: bool
+) -> None:
+    from provisioning.errors import WrongUsage
+
+    chosen = version is not None or versions or without
+    if rollback and chosen:
+        raise WrongUsage("--rollback takes all packages of the deployment before; give it alone")
+    if not rollback and not chosen:
+        raise WrongUsage("nothing to deploy: give --version, --package or --rollback")
+    if both := sorted(set(without) & set(versions)):
+        raise WrongUsage(f"--package and --without both name {both[0]}")
+
+
+def _show_plan(plan: Plan) -> None:
+    from provisioning.commands.output import print_rows
+
+    rows = [{**asdict(change), "change": _change(change)} for change in plan.changes]
+    print_rows(rows, ("package", "before", "after", "change"))
+
+
+def _change(change: Change) -> str:
+    if change.before == change.after:
+        return "stays"
+    if change.before is None:
+        return "new"
+    return "dropped" if change.after is None else "changes"
+
+
+def _show(plan: Plan, deployment: Deployment | None, *, as_json: bool) -> None:
+    from provisioning.commands.output import print_json
+
+    cohort = plan.cohort
+    if as_json:
+        print_json(_document(plan, deployment))
+    elif deployment is None:
+        typer.echo(f"cohort {cohort.name} has this already; nothing was deployed")
+    else:
+        devices = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
+        typer.echo(f'deployed "{plan.name}" ({deployment.deployment_id}) to {devices}')
+        typer.echo(f"→ edgeferry fleet --cohort {cohort.name} --watch")
+
+
+def _document(plan: Plan, deployment: Deployment | None) -> dict[str, Any]:
+    made = deployment and {
+        "id": deployment.deployment_id,
+        "name": plan.name,
+        "created_at": deployment.created_at,
+    }
+    return {
+        "cohort": plan.cohort.cohort_id,
+        "devices": plan.cohort.device_count,
+        "outcome": "deployed" if deployment else "unchanged",
+        "deployment": made,
+        "changes": [{**asdict(each), "change": _change(each)} for each in plan.changes],
+    }
