@@ -59,6 +59,8 @@ class Journey:
         self._fleet = fleet
         self._device = device
         self._files = files
+        self.rolled_back: Document | None = None
+        """The story of the collapsed model, as ``edgeferry explain`` tells it."""
 
     def steps(self) -> Iterator[Step]:
         """The steps in order."""
@@ -92,7 +94,9 @@ class Journey:
     def _roll_back_collapsed(self) -> Measured:
         """The same model again, but nothing speaks against it before it serves."""
         artifacts = self._fleet.upload("collapsed", self._files.collapsed, self._files.labels)
-        return self._refused(artifacts, "commit-window-failed")
+        measured = self._refused(artifacts, "commit-window-failed")
+        self.rolled_back = self._device.inspect(Inspector.explain)
+        return measured
 
     def _roll_back_crashed(self) -> Measured:
         """Kills the engine of a good model while it is watched: the one before is still warm."""

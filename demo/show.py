@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from agent.commands.story import show_window
 from demo.fleet import Files, Fleet
 from demo.journey import PATIENCE, PICTURES, Journey, Measured, Step, StepFailed
 from demo.journey import as_json as to_json
-from demo.stage import CloudProcess, Device, StageError
+from demo.stage import CloudProcess, Device, Document, StageError
 from provisioning.pki import KeyPair
 
 Lines = list[tuple[Step, Measured]]
@@ -42,12 +43,15 @@ def _play_all(work: Path, console: Console, stack: ExitStack, *, keep: bool) -> 
         cloud, fleet, device = set_the_stage(work, files, stack)
     console.print(f"local cloud at {cloud.address.http}, its rate limit lifted; one camera, 20 fps")
     lines: Lines = []
-    for step in Journey(fleet, device, files).steps():
+    journey = Journey(fleet, device, files)
+    for step in journey.steps():
         line = _play_one(step, console)
         lines.append((step, line))
         if not line.held:
             console.print(device.log_tail(), markup=False)
             break
+    if journey.rolled_back:
+        _tell_why(journey.rolled_back, console)
     console.print(table(lines))
     if keep:
         _stay(cloud, device, console)
@@ -65,6 +69,16 @@ def _play_one(step: Step, console: Console) -> Measured:
     note = f", {line.note}" if line.note else ""
     console.print(f"{mark} {step.title} ({time.monotonic() - started:.1f} s{note})")
     return line
+
+
+def _tell_why(story: Document, console: Console) -> None:
+    """What a person would look at after the roll-back, shortened."""
+    console.print(
+        f"\n[bold]$ edgeferry explain {story['update']}[/]   (shortened)", highlight=False
+    )
+    console.print(story["verdict"], markup=False, highlight=False)
+    show_window(story["window"], console)
+    console.print()
 
 
 def gather() -> Files:

@@ -58,40 +58,54 @@ class Check:
 
 def checks(comparison: Comparison, limits: WindowLimits, *, complete: bool) -> Iterator[Check]:
     """Every check there is; before the window is ``complete`` only those that never need it all."""
-    few = _too_few(comparison, limits.least_frames)
-    early = "" if complete or comparison.same_frames else _LATER
+    late = "" if complete else _LATER
+    found = list(_checks(comparison, limits, late))
+    yield from found
+    half = comparison.later_half if comparison.same_frames else None
+    if half and all(check.result is not Result.FAILED for check in found):
+        yield from _later_checks(half, limits, late)
+
+
+def _checks(comparison: Comparison, limits: WindowLimits, late: str) -> Iterator[Check]:
+    few = _too_few(comparison, limits)
+    early = "" if comparison.same_frames else late
     yield _latency(comparison, limits, few or early)
     yield _dropped(comparison, limits, few or early)
-    late = few or ("" if complete else _LATER)
+    late = few or late
     yield _collapsed(comparison, limits, late or _no_variety(comparison, limits))
     apart = late or _not_alike(comparison)
     yield _confidence(comparison, limits, apart)
     apart = apart or _no_variety(comparison, limits)
     yield _agreement(comparison, limits, apart)
     yield _class_balance(comparison, limits, apart or _many_classes(comparison))
-    if comparison.same_frames and comparison.later_half:
-        yield from _later_checks(comparison.later_half, limits, late)
 
 
 def _later_checks(half: Comparison, limits: WindowLimits, late: str) -> Iterator[Check]:
+    """None for halves too small to tell anything."""
     limits = replace(limits, varied_share=min(HALF_VARIED, limits.varied_share))
-    slow = _latency(half, limits, _too_few(half, limits.least_frames))
-    few = late or _too_few(half, HALF_FRAMES)
-    collapsed = _collapsed(half, limits, few or _no_variety(half, limits))
-    for check in (slow, collapsed):
-        failed = check.result is Result.FAILED
-        why = f"in the later half of the frames: {check.why}" if failed else check.why
-        yield replace(check, name=f"{check.name}, later half", why=why)
+    if half.compared >= limits.least_frames:
+        yield _of_later("latency", _latency(half, limits, ""))
+    if half.compared >= HALF_FRAMES:
+        yield _of_later("class", _collapsed(half, limits, late or _no_variety(half, limits)))
+
+
+def _of_later(name: str, check: Check) -> Check:
+    why = check.why
+    if check.result is Result.FAILED:
+        why = f"in the later half of the frames: {why}"
+    return replace(check, name=f"later half: {name}", why=why)
 
 
 _LATER = "judged at the end of the window"
 
 
-def _too_few(comparison: Comparison, needed: int) -> str:
+def _too_few(comparison: Comparison, limits: WindowLimits) -> str:
     seen = comparison.compared
     if not comparison.same_frames:
         seen = min(_answers(comparison.candidate), _answers(comparison.previous_side))
-    return "" if seen >= needed else f"only {seen} frames to compare, {needed} are needed"
+    if seen >= limits.least_frames:
+        return ""
+    return f"only {seen} frames to compare, {limits.least_frames} are needed"
 
 
 def _not_alike(comparison: Comparison) -> str:
@@ -200,7 +214,7 @@ def _class_balance(comparison: Comparison, limits: WindowLimits, skip: str) -> C
     shift = total_variation(comparison.candidate.classes, comparison.previous_side.classes)
     why = f"{shift:.0%} of its answers went to other classes than those of the release before"
     return _check(
-        "answers in other classes",
+        "other classes",
         f"at most {limits.class_shift:.0%}",
         (f"{shift:.0%}", ""),
         skip,

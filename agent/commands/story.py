@@ -34,10 +34,17 @@ def show_story(story: Document) -> None:
         for line in lines:
             console.print(escape(f"  {line}"))
     if story["window"]:
-        console.print("\n[bold]Commit window")
-        for line in _window_lines(story["window"]):
-            console.print(escape(f"  {line}"))
-        console.print(_checks(story["window"]))
+        show_window(story["window"], console)
+
+
+def show_window(window: Document, console: Console) -> None:
+    """Print what a release showed in its commit window, beside the one before it."""
+    console.print("\n[bold]Commit window")
+    for line in _window_lines(window):
+        console.print(escape(f"  {line}"))
+    console.print(_checks(window))
+    for line in _not_judged(window):
+        console.print(escape(f"  {line}"))
 
 
 def _offer(story: Document) -> Table:
@@ -154,10 +161,19 @@ def _window_lines(window: Document) -> Iterator[str]:
 
 def _checks(window: Document) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("  compared", "new", "before", "limit", "", "not judged because"):
+    for column in ("  compared", "new", "before", "limit", ""):
         table.add_column(column, overflow="fold")
     for check in window["checks"]:
-        why = check["why"] if check["result"] == "skipped" else ""
         sides = (escape(check[side]) for side in ("candidate", "previous", "limit"))
-        table.add_row(f"  {check['name']}", *sides, _MARK[check["result"]], escape(why))
+        table.add_row(f"  {check['name']}", *sides, _MARK[check["result"]])
     return table
+
+
+def _not_judged(window: Document) -> Iterator[str]:
+    """Why checks were skipped, each reason once."""
+    skipped: dict[str, list[str]] = {}
+    for check in window["checks"]:
+        if check["result"] == "skipped":
+            skipped.setdefault(check["why"], []).append(check["name"])
+    for why, names in skipped.items():
+        yield f"not judged: {', '.join(names)}: {why}"
