@@ -136,7 +136,8 @@ build_environment() {
 	fi
 	"$target/bin/python" -m pip install "$@" "$wheel" ||
 		fail "pip could not install $wheel; what runs now was not touched"
-	"$target/bin/python" -m compileall -q -j 0 -s "$root" -x '/pip/' "$target/lib" || warn 'some files did not compile'
+	"$target/bin/python" -m compileall -q -j 0 -s "$root" \
+		-x '/(pip|setuptools|pkg_resources|tests)/' "$target/lib" || warn 'some files did not compile'
 	live || forget_root "$target"
 	run_in "$target" --help >/dev/null || fail "$target does not start; what runs now was not touched"
 	: >"$target/.complete"
