@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import shutil
 import socket
@@ -21,6 +22,8 @@ HOST = "10.0.2.2"
 """This machine's loopback, as the virtual one sees it."""
 MEMORY_MIB = 512
 BOOT_SECONDS = 300.0
+ANSWER_SECONDS = 120.0
+"""For the guest agent's answer, on a host that is busy with other things."""
 
 
 class VirtualMachineError(Exception):
@@ -43,6 +46,7 @@ class VirtualMachine:
         self._socket = folder / "guest-agent.sock"
         self._console = folder / "console.log"
         self._monitor = folder / "monitor.sock"
+        self._numbers = itertools.count(1)
         handed_over = folder / "files.tar"
         with tarfile.open(handed_over, "w") as archive:
             archive.add(files, ".")
@@ -72,9 +76,10 @@ class VirtualMachine:
         """Wait until the machine has started everything."""
         end = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < end:
-            with suppress(OSError, ValueError):
+            # A machine that goes down forgets what it was asked.
+            with suppress(OSError, VirtualMachineError):
+                done = self.run("systemctl", "is-system-running", check=False, answer_seconds=10)
                 # "degraded" as well: a unit may have failed on purpose.
-                done = self.run("systemctl", "is-system-running", check=False)
                 if done.output.strip() in {"running", "degraded"}:
                     return
             if self._process.poll() is not None:
@@ -102,13 +107,19 @@ class VirtualMachine:
         """Run a shell script in the machine."""
         return self.run("/bin/sh", "-ec", script, check=check, seconds=seconds)
 
-    def run(self, *command: str, check: bool = True, seconds: float = 120) -> Done:
+    def run(
+        self,
+        *command: str,
+        check: bool = True,
+        seconds: float = 120,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> Done:
         """Run a program in the machine; with ``check`` a failure raises VirtualMachineError."""
         request = {"path": command[0], "arg": command[1:], "capture-output": True}
-        started = self._ask("guest-exec", request)
+        started = self._ask("guest-exec", request, answer_seconds)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            status = self._ask("guest-exec-status", {"pid": started["pid"]})
+            status = self._ask("guest-exec-status", {"pid": started["pid"]}, answer_seconds)
             if status["exited"]:
                 done = Done(status.get("exitcode", -1), *map(_text(status), ("out", "err")))
                 if check and done.status != 0:
@@ -122,15 +133,33 @@ class VirtualMachine:
         encoded = base64.b64encode(text.encode()).decode()
         self.shell(f"umask 077; echo {encoded} | base64 -d > {path}; chmod {mode} {path}")
 
-    def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
+    def _ask(self, command: str, arguments: dict[str, Any], seconds: float) -> Any:
+        number = next(self._numbers)
+        requests = (
+            # What an earlier connection asked and did not wait for is answered before this.
+            {"execute": "guest-sync", "arguments": {"id": number}},
+            {"execute": command, "arguments": arguments},
+        )
         with socket.socket(socket.AF_UNIX) as agent:
-            agent.settimeout(10)
+            agent.settimeout(seconds)
             agent.connect(str(self._socket))
-            agent.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-            answer = json.loads(agent.makefile().readline())
+            agent.sendall("".join(f"{json.dumps(request)}\n" for request in requests).encode())
+            lines = agent.makefile()
+            while _parsed(lines.readline()) != {"return": number}:
+                pass
+            answer = json.loads(lines.readline())
         if "error" in answer:
             raise VirtualMachineError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
+
+
+def _parsed(line: str) -> Any:
+    """A line of the guest agent's; None for the rest of one whose beginning went elsewhere."""
+    if not line:
+        raise ConnectionError("the machine's guest agent hung up")
+    with suppress(ValueError):
+        return json.loads(line)
+    return None
 
 
 def _text(status: dict[str, Any]) -> Any:
