@@ -1,0 +1,139 @@
+"""``edgeferry fleet``: who runs what, and who does not and why."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from provisioning.fleet_view import DeviceView, FleetView
+    from provisioning.operator_settings import OperatorSettings
+
+_WHY = 200  # characters of a device's own words
+_AGES = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(fleet)
+
+
+@configured(CLOUD, PACKAGES)
+def fleet(
+    settings: OperatorSettings,
+    cohort: Annotated[
+        str | None, typer.Option(help="Only this cohort, by name or id; all devices without.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=1, help="Seconds between two looks with --watch.")
+    ] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which versions the devices run, and which of them should run others.
+
+    Status: current (runs what its cohort was given), updating, failing (will try again), refused,
+    rolled back (it served and was taken back), stale (has not begun), awaited (never connected),
+    disabled, idle (its cohort was given nothing). Troubles come first, with the device's own words.
+    With --watch --json one line of JSON follows another.
+    """
+    from provisioning.fleet_view import FleetView
+
+    with management_of(settings) as management:
+        view = FleetView(management, settings.release_packages, cohort)
+        if watch:
+            _watch(view, every, as_json=as_json)
+        else:
+            _once(view, as_json=as_json)
+
+
+def _once(view: FleetView, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from provisioning.commands.output import print_json
+
+    devices = view.look(lambda: None)
+    if as_json:
+        print_json(_document(devices))
+    else:
+        Console(highlight=False, emoji=False, markup=False).print(_table(devices))
+
+
+def _watch(view: FleetView, every: float, *, as_json: bool) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    try:
+        if as_json:
+            while True:
+                document = _document(view.look(lambda: None))
+                typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+                time.sleep(every)
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(_table(view.look(lambda: None)), refresh=True)
+                time.sleep(every)
+    except KeyboardInterrupt:
+        return
+
+
+def _document(devices: list[DeviceView]) -> dict[str, Any]:
+    summary = Counter(device.status for device in devices)
+    summary["offline"] = sum(not device.online for device in devices)
+    return {"devices": [asdict(device) for device in devices], "summary": summary}
+
+
+def _table(devices: list[DeviceView]) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("device", "cohort", "runs", "status", "seen", "why"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"status", "seen"})
+    now = datetime.now(UTC)
+    for device in devices:
+        table.add_row(
+            *(device.name, device.cohort or "", _runs(device), device.status),
+            *(_seen(device, now), device.why[:_WHY]),
+        )
+    counts = Counter(device.status for device in devices)
+    parts = [f"{number} {status}" for status, number in counts.items()]
+    offline = sum(not device.online for device in devices)
+    return Group(table, f"{', '.join(parts) or 'no devices'}; {offline} offline")
+
+
+def _runs(device: DeviceView) -> str:
+    """The model's version; the packages that differ from what is wanted, with both versions."""
+    model = next(iter(device.runs.values()), "-")
+    differing = [
+        f"{name} {device.runs.get(name, '-')} → {device.wanted.get(name, '-')}"
+        for name in {**device.runs, **device.wanted}
+        if device.wanted and device.runs.get(name) != device.wanted.get(name)
+    ]
+    return "\n".join(differing) or model
+
+
+def _seen(device: DeviceView, now: datetime) -> str:
+    if device.online:
+        return "online"
+    if device.seen is None:
+        return "never"
+    seconds = (now - device.seen).total_seconds()
+    for length, unit in _AGES:
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return "just now"
