@@ -1,12 +1,16 @@
-"""Drives our method: the worker loads the new model beside the old, then switches."""
+"""Drives our method: the worker loads the new model beside the old, then switches.
+
+Also the way back: while a commit is watched, the model before is still warm.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench.support.releases import Pair
 from bench.support.worker import BenchWorker, bench_worker
@@ -16,29 +20,63 @@ from bench.swaps.figures import Scale, Swapping
 _RESULTS = 100
 _LOOK_SECONDS = 1.0
 
+Releases: TypeAlias = tuple[Path, Path]
+
 
 async def swapped_by_us(
     pair: Pair, folder: Path, scale: Scale, runtime: str, source: str
 ) -> Swapping:
     """Alternate two models of a real worker."""
+
+    async def swap(worker: BenchWorker, results: Results, pair: Releases) -> list[float]:
+        times = []
+        for release in islice(cycle(reversed(pair)), scale.swaps):
+            times.append(await _swap(worker, release))
+            await results.watch(scale.pause_seconds)
+        return times
+
+    return await _measured(pair, folder, scale, runtime, source, swap)
+
+
+async def gone_back_by_us(
+    pair: Pair, folder: Path, scale: Scale, runtime: str, source: str
+) -> Swapping:
+    """Commit the second model, watched, and go back to the first, again and again.
+
+    Times are those of the way back; gaps and drops are of both ways.
+    """
+
+    async def go_back(worker: BenchWorker, results: Results, pair: Releases) -> list[float]:
+        first, second = pair
+        times = []
+        for _ in range(scale.swaps):
+            await worker.serve(second, watch=True)
+            await results.watch(scale.pause_seconds)
+            times.append(await _swap(worker, first))
+            await results.watch(scale.pause_seconds)
+        return times
+
+    return await _measured(pair, folder, scale, runtime, source, go_back)
+
+
+async def _measured(
+    pair: Pair, folder: Path, scale: Scale, runtime: str, source: str, swap: Swaps
+) -> Swapping:
     settings = {
         "source": source,
         "frames_per_second": scale.frames_per_second,
         "runtime": runtime,
     }
     async with bench_worker(folder, settings) as worker:
-        first, second = pair.write(worker.device.state_dir)
-        await worker.serve(first)
+        releases = pair.write(worker.device.state_dir)
+        await worker.serve(releases[0])
         await worker.classified(2)
         results = Results(worker)
         opened = await worker.client.status()
         await results.watch(scale.steady_seconds)
         steady = await worker.client.status()
         steady_gaps = results.gaps()
-        times = []
-        for release in islice(cycle((second, first)), scale.swaps):
-            times.append(await _swap(worker, release))
-            await results.watch(scale.pause_seconds)
+        times = await swap(worker, results, releases)
         status = await worker.client.status()
     return Swapping(
         steady_gaps=steady_gaps,
@@ -83,3 +121,6 @@ class Results:
             if result["frame"] > self._last and result["gap_ms"] is not None:
                 self._gaps[result["frame"]] = result["gap_ms"]
         self._last = max([self._last, *(result["frame"] for result in results)])
+
+
+Swaps: TypeAlias = Callable[[BenchWorker, Results, Releases], Awaitable[list[float]]]

@@ -239,6 +239,8 @@ class Engine:
             message = self._socket.recv(MESSAGE_BYTES)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            return  # It left frames unread; told once, before what it answered last.
         except OSError:
             message = b""
         if not message:

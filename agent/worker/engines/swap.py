@@ -18,6 +18,8 @@ from states.ports import Rejected
 log = logging.getLogger(__name__)
 
 FIRST_FRAME_SECONDS = 2.0
+# On a busy machine a killed process may take many seconds to end; by then the switch is long done.
+LEAVING_SECONDS = 1.0
 
 Publish = Callable[[dict[str, Any]], None]
 
@@ -40,6 +42,7 @@ class Swapper:
         self._publish = publish
         self._candidate: Candidate | None = None
         self._switching = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> str:
@@ -148,6 +151,7 @@ class Swapper:
         active = self._serving.switch(None)
         if active and active.engine:
             await active.engine.close()
+        await asyncio.gather(*self._leaving)
 
     async def _begin(self, files: ReleaseFiles) -> Candidate:
         superseded = self._candidate
@@ -219,7 +223,10 @@ class Swapper:
     async def _leave(self, before: Tenure | None) -> None:
         await self._shadow.forget()
         if before and before.engine:
-            await before.engine.close()
+            leaving = asyncio.create_task(before.engine.close(), name=f"leave {before.release}")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.wait([leaving], timeout=LEAVING_SECONDS)
 
     def _tell(self, tenure: Tenure, before: Tenure | None) -> None:
         previous = before.release if before else None

@@ -63,7 +63,7 @@ class Confinement:
         thread and those it starts.
         """
         try:
-            known = landlock.give_up(reading=True)
+            known = landlock.give_up()
             walls = [f"Landlock {landlock.version()}"] if known else []
             missing = "this kernel has no Landlock"
         except OSError as error:

@@ -14,7 +14,6 @@ _CREATE_RULESET = 444
 _RESTRICT_SELF = 446
 _ASK_VERSION = 1
 
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 # Bits of handled_access_fs by the version that brought the last of them.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _NETWORK_VERSION, _NETWORK_RIGHTS = 4, 0b11  # bind and connect, TCP
@@ -35,8 +34,8 @@ def version() -> int:
     return max(0, known)
 
 
-def give_up(*, reading: bool) -> bool:
-    """Open no file for writing or running any more, and with ``reading`` none at all.
+def give_up() -> bool:
+    """Open no file any more, make no connection.
 
     What is open stays usable. Only the calling thread and what it starts later are bound: call it
     before there are threads, after :func:`agent.worker.sandbox.child.forbid_new_privileges`.
@@ -45,9 +44,8 @@ def give_up(*, reading: bool) -> bool:
     known = version()
     if known == 0:
         return False
-    rights = _FILE_RIGHTS[max(number for number in _FILE_RIGHTS if number <= known)]
     attributes = _RulesetAttributes(
-        rights if reading else rights & ~(_READ_FILE | _READ_DIR),
+        _FILE_RIGHTS[max(number for number in _FILE_RIGHTS if number <= known)],
         _NETWORK_RIGHTS if known >= _NETWORK_VERSION else 0,
         _SCOPES if known >= _SCOPE_VERSION else 0,
     )

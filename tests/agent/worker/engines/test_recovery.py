@@ -43,7 +43,7 @@ async def test_a_killed_engine_is_reported_and_started_again(tmp_path: Path) -> 
 
 
 async def test_a_silent_engine_is_reported_and_replaced(tmp_path: Path) -> None:
-    async with running_worker(tmp_path, frame_seconds=0.2) as worker:
+    async with running_worker(tmp_path, frame_seconds=2) as worker:
         await worker.serve("a")
         old = await _signal_engine(worker, signal.SIGSTOP)
         event = await worker.client.event("engine-failed")
@@ -54,11 +54,14 @@ async def test_a_silent_engine_is_reported_and_replaced(tmp_path: Path) -> None:
 
 
 async def test_frames_go_on_being_counted_while_no_engine_is_there(tmp_path: Path) -> None:
-    async with running_worker(tmp_path, frame_seconds=0.2) as worker:
+    async with running_worker(tmp_path) as worker:
         await worker.serve("a")
-        before = await worker.classified(1)
-        await _signal_engine(worker, signal.SIGSTOP)
-        status = await worker.client.until(lambda now: now["dropped"] > before["dropped"] + 2)
+        # Nothing can be loaded any more: every restart fails.
+        (tmp_path / "releases" / "a" / "ai-model.tflite").write_bytes(b"rotten")
+        await _signal_engine(worker, signal.SIGKILL)
+        without = await worker.client.until(lambda now: now["state"] == "recovering")
+        status = await worker.client.until(lambda now: now["dropped"] > without["dropped"] + 2)
+        assert (status["engine"], status["classified"]) == (None, without["classified"])
         assert_balanced(status)
 
 
