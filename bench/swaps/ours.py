@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from bench.support.releases import Pair
 from bench.support.worker import BenchWorker, bench_worker
@@ -20,6 +20,7 @@ from bench.swaps.figures import Scale, Swapping
 _RESULTS = 100
 _LOOK_SECONDS = 1.0
 
+T = TypeVar("T")
 Releases: TypeAlias = tuple[Path, Path]
 
 
@@ -31,7 +32,7 @@ async def swapped_by_us(
     async def swap(worker: BenchWorker, results: Results, pair: Releases) -> list[float]:
         times = []
         for release in islice(cycle(reversed(pair)), scale.swaps):
-            times.append(await _swap(worker, release))
+            times.append(await results.during(_swap(worker, release)))
             await results.watch(scale.pause_seconds)
         return times
 
@@ -50,9 +51,9 @@ async def gone_back_by_us(
         first, second = pair
         times = []
         for _ in range(scale.swaps):
-            await worker.serve(second, watch=True)
+            await results.during(worker.serve(second, watch=True))
             await results.watch(scale.pause_seconds)
-            times.append(await _swap(worker, first))
+            times.append(await results.during(_swap(worker, first)))
             await results.watch(scale.pause_seconds)
         return times
 
@@ -109,6 +110,14 @@ class Results:
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, _LOOK_SECONDS))
             await self._look()
+
+    async def during(self, swap: Coroutine[Any, Any, T]) -> T:
+        """Let a swap happen, however long it takes."""
+        swapping = asyncio.create_task(swap)
+        while not swapping.done():
+            await asyncio.wait([swapping], timeout=_LOOK_SECONDS)
+            await self._look()
+        return swapping.result()
 
     def gaps(self) -> list[float]:
         """Gaps since the last time, in milliseconds."""
