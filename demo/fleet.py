@@ -43,7 +43,7 @@ class Fleet:
 
     def __init__(self, address: CloudAddress, cohort: str = COHORT) -> None:
         self.management = Management(address.http, address.api_key, address.project)
-        self._cohort = self.management.create_cohort(cohort)
+        self.cohort = self.management.create_cohort(cohort)
         self._deployments = 0
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Fleet:
         device = self.management.create_device(name)
         key = secrets.token_hex(16)
         credential = self.management.add_psk(device.id, name, key)
-        self.management.join_cohort(device.id, self._cohort)
+        self.management.join_cohort(device.id, self.cohort)
         return Enrolled(device.id, credential.identity, key)
 
     def adopt(self, certificate_id: str, seconds: float) -> Device:
@@ -77,7 +77,7 @@ class Fleet:
             return next(self.management.devices(name=certificate_id), None)
 
         device: Device = await_that(f"device {certificate_id} appears", appeared, seconds)
-        self.management.join_cohort(device.id, self._cohort)
+        self.management.join_cohort(device.id, self.cohort)
         return device
 
     def upload(self, version: str, model: Path, labels: Path) -> list[str]:
@@ -94,7 +94,7 @@ class Fleet:
     def deploy(self, name: str, artifacts: list[str]) -> None:
         """Deploy to the cohort."""
         self._deployments += 1
-        self.management.deploy(self._cohort, f"{self._deployments}: {name}", artifacts)
+        self.management.deploy(self.cohort, f"{self._deployments}: {name}", artifacts)
 
     def _artifact(self, package: str, version: str, content: bytes) -> str:
         return self.management.publish(package, version, content).id

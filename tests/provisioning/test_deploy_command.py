@@ -39,19 +39,28 @@ class Deployer:
         return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
 
 
-@pytest.fixture
-def deployer(
-    bare: Operator, running_cloud: BackgroundCloud, request: pytest.FixtureRequest
-) -> Iterator[Deployer]:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
-    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+@pytest.fixture(scope="module")
+def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
+    """Of the project in which all of it is published."""
     with running_cloud.management() as management:
         for version, model in MODELS.items():
             management.publish("ai-model", version, model)
             management.publish("labels", version, b"red\ngreen\n")
         management.publish("golden-set", "2", b"pictures")
         management.publish("firmware", "7", b"of another program")
-        yield Deployer(bare, management, management.create_cohort(name))
+        yield management
+
+
+@pytest.fixture
+def deployer(
+    bare: Operator,
+    running_cloud: BackgroundCloud,
+    management: Management,
+    request: pytest.FixtureRequest,
+) -> Deployer:
+    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
+    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    return Deployer(bare, management, management.create_cohort(name))
 
 
 def test_a_release_is_deployed_with_everything_published_under_its_version(
