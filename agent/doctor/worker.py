@@ -14,7 +14,7 @@ from agent.worker.settings import WorkerSettings
 from agent.worker_port.client import WorkerClient, WorkerProtocolError
 from states.ports import Postponed
 
-PROBE_SECONDS = 30.0
+PROBE_SECONDS = 60.0
 _START = "start it: systemctl start edgeferry-worker; then: journalctl -u edgeferry-worker"
 
 
@@ -81,7 +81,8 @@ async def _probed(
     except TimeoutError:
         process.kill()
         await process.wait()
-        return error(f"the {what} did not answer within {PROBE_SECONDS:g} s", next_step)
+        late = f"the {what} did not answer within {PROBE_SECONDS:g} s"
+        return error(late, f"run doctor again when the device is less busy; then: {next_step}")
     if process.returncode:
         return error(f"trying the {what} ended with status {process.returncode}", next_step)
     found = json.loads(answer)
