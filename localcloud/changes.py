@@ -14,6 +14,7 @@ class Topic(Enum):
 
     MANIFEST = auto()  # a manifest to push; the key is the device id
     STATE = auto()  # LightDB State; the key is the device id
+    SETTINGS = auto()  # settings of a device; the key is the device id
     ACCESS = auto()  # credentials gone, disabled or deleted; the key is the device id
     ROOTS = auto()  # CA certificates; the key is the project id
 

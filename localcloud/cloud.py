@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from localcloud.calls import Calls
 from localcloud.changes import Changes
 from localcloud.errors import DataDirectoryError
 from localcloud.gateway.certificate_requests import OwnAuthority
@@ -67,11 +68,15 @@ class LocalCloud:
             self._prepare_project()
             sessions = Sessions(self.store, changes)
             stack.callback(sessions.close)
-            self._gateway = await self._serve_devices(changes, sessions)
+            calls = Calls()
+            self._gateway = await self._serve_devices(changes, calls, sessions)
             stack.push_async_callback(self._gateway.close)
             sessions.attach(self._gateway)
             app = build_app(
-                self.store, sessions, max_artifact_bytes=self.settings.max_artifact_bytes
+                self.store,
+                sessions,
+                calls,
+                max_artifact_bytes=self.settings.max_artifact_bytes,
             )
             self._http = HttpServer(app, self.settings.host, self.settings.http_port)
             stack.push_async_callback(self._http.close)
@@ -110,12 +115,13 @@ class LocalCloud:
         days = self.settings.certificate_days
         return OwnAuthority(self._directory / "pki", self.store, days) if days else None
 
-    async def _serve_devices(self, changes: Changes, sessions: Sessions) -> Server:
+    async def _serve_devices(self, changes: Changes, calls: Calls, sessions: Sessions) -> Server:
         certificate = ensure_server_certificate(self._directory / "pki", self.settings.host)
         self.server_ca = certificate.ca
         gateway = Gateway(
             self.store,
             changes,
+            calls,
             sessions,
             rate_limit=self.settings.rate_limit,
             response_delay=self.settings.response_delay,

@@ -4,6 +4,7 @@
 
     CloudError                  everything below; becomes {"code", "message", "details"}
      ├ InvalidArgument     3 -> HTTP 400
+     ├ DeadlineExceeded    4 -> HTTP 504
      ├ NotFound            5 -> HTTP 404
      ├ AlreadyExists       6 -> HTTP 409
      ├ PermissionDenied    7 -> HTTP 403
@@ -32,6 +33,12 @@ class InvalidArgument(CloudError):
     """The request itself is wrong."""
 
     code, http_status = 3, 400
+
+
+class DeadlineExceeded(CloudError):
+    """Whoever was asked did not answer in time."""
+
+    code, http_status = 4, 504
 
 
 class NotFound(CloudError):

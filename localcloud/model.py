@@ -51,6 +51,29 @@ class ApiKey(Record):
     created_at: str
 
 
+class Setting(Record):
+    """A setting of a project or, with ``device_id``, a device's own value for one."""
+
+    id: str
+    key: str
+    data_type: str
+    value: Any
+    device_id: str | None = None
+    project_id: str
+    created_at: str
+    updated_at: str
+
+
+class SettingsSync(Record):
+    """How a device stands to its settings."""
+
+    status: Literal["no-settings", "in-sync", "out-of-sync"]
+    status_detail: str
+    sync_time: str | None = None
+    reported_version: str | None = None
+    errors: list[dict[str, str | int]]
+
+
 class DeviceMetadata(Record):
     """What the cloud learned about a device by itself."""
 
@@ -58,6 +81,7 @@ class DeviceMetadata(Record):
     last_report: str | None = None
     last_seen_online: str | None = None
     last_seen_offline: str | None = None
+    last_settings_status: SettingsSync | None = None
     update: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from aiocoap import Code, Message
 from aiocoap.pipe import Pipe
 from cryptography import x509
 
+from localcloud.calls import Calls
 from localcloud.changes import Changes, Topic
 from localcloud.gateway.answers import ObserveClock, Refusal
 from localcloud.gateway.sessions import Session
@@ -34,6 +35,7 @@ class Exchange:
     session: Session
     store: Store
     changes: Changes
+    calls: Calls
     clock: ObserveClock
     pipe: Pipe
     authority: DeviceAuthority | None = None

@@ -1,8 +1,6 @@
-"""Golioth's device services: OTA, LightDB State, logs, and what is answered for form's sake."""
+"""Golioth's device services: OTA, LightDB State, stream, logs and signs of life."""
 
 from __future__ import annotations
-
-import asyncio
 
 from aiocoap import Code, Message
 
@@ -166,36 +164,6 @@ async def logs(exchange: Exchange) -> None:
 
 async def stream(exchange: Exchange) -> None:
     """``.s/<path>``: accepted; without a pipeline Golioth stores nothing either."""
-    exchange.allow(*WRITE)
-    exchange.answer(Message(code=Code.CHANGED))
-
-
-async def settings(exchange: Exchange) -> None:
-    """``.c``: there are no settings; an observer first gets the text OK (Golioth)."""
-    exchange.allow(Code.GET)
-    if exchange.observes:
-        return await _observe_nothing(exchange)
-    none: PlainValue = {"version": 0, "settings": None}
-    exchange.answer(_render_value(exchange, none))
-    return None
-
-
-async def calls(exchange: Exchange) -> None:
-    """``.rpc``: no call ever comes; an observer first gets the text OK (Golioth)."""
-    exchange.allow(Code.GET)
-    if exchange.observes:
-        return await _observe_nothing(exchange)
-    exchange.answer(_render_value(exchange, "OK"))
-    return None
-
-
-async def _observe_nothing(exchange: Exchange) -> None:
-    exchange.notify(_render_value(exchange, "OK"))
-    await asyncio.Event().wait()
-
-
-async def accept_status(exchange: Exchange) -> None:
-    """``.c/status`` and ``.rpc/status``: results of what this cloud never asks for."""
     exchange.allow(*WRITE)
     exchange.answer(Message(code=Code.CHANGED))
 

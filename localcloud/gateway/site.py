@@ -10,9 +10,10 @@ from aiocoap import Code, Message, interfaces
 from aiocoap.blockwise import Block1Spool, IncompleteException
 from aiocoap.pipe import Pipe
 
+from localcloud.calls import Calls
 from localcloud.changes import Changes
 from localcloud.errors import CloudError, NotFound
-from localcloud.gateway import services
+from localcloud.gateway import device_services, services
 from localcloud.gateway.answers import ObserveClock, Refusal
 from localcloud.gateway.certificate_requests import certificate_request
 from localcloud.gateway.exchange import DeviceAuthority, Exchange
@@ -31,10 +32,10 @@ _EXACT: dict[tuple[str, ...], Service] = {
     (".u", "desired"): services.desired,
     (".s", "logs"): services.logs,
     ("logs",): services.logs,
-    (".c",): services.settings,
-    (".c", "status"): services.accept_status,
-    (".rpc",): services.calls,
-    (".rpc", "status"): services.accept_status,
+    (".c",): device_services.settings,
+    (".c", "status"): device_services.settings_status,
+    (".rpc",): device_services.calls,
+    (".rpc", "status"): device_services.call_status,
     ("hello",): services.hello,
     ("echo",): services.echo,
     ("v1", "csr"): certificate_request,
@@ -61,6 +62,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         self,
         store: Store,
         changes: Changes,
+        calls: Calls,
         sessions: Sessions,
         *,
         rate_limit: float | None,
@@ -70,6 +72,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         super().__init__()
         self._store = store
         self._changes = changes
+        self._calls = calls
         self._sessions = sessions
         self._rate_limit = RateLimit(rate_limit)
         self._response_delay = response_delay
@@ -119,6 +122,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
             session,
             self._store,
             self._changes,
+            self._calls,
             self._clock,
             pipe,
             self._authority,

@@ -6,10 +6,11 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from localcloud.calls import Calls
 from localcloud.errors import CloudError
 from localcloud.page.summary import Fleet
 from localcloud.page.views import page_router
-from localcloud.rest import deliveries, devices, projects, reports
+from localcloud.rest import deliveries, devices, projects, reports, settings
 from localcloud.rest.access import secret_of
 from localcloud.rest.answers import install_error_answers
 from localcloud.storage.store import Store
@@ -18,13 +19,14 @@ from localcloud.storage.store import Store
 _STRANGERS_BODY = 64 * 1024
 
 
-def build_app(store: Store, fleet: Fleet, *, max_artifact_bytes: int) -> FastAPI:
+def build_app(store: Store, fleet: Fleet, calls: Calls, *, max_artifact_bytes: int) -> FastAPI:
     """The application over a store. Artifacts up to ``max_artifact_bytes`` may be uploaded."""
     app = FastAPI(title="Local cloud", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.store = store
+    app.state.calls = calls
     app.state.max_artifact_bytes = max_artifact_bytes
     install_error_answers(app)
-    for module in (projects, devices, deliveries, reports):
+    for module in (projects, devices, deliveries, reports, settings):
         app.include_router(module.router, prefix="/v1")
     app.include_router(page_router(store, fleet))
     # Base64 takes 4 bytes for 3.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -124,6 +124,30 @@ class NewDeployment(Body):
 
     name: Text = ""
     artifact_ids: Texts = []
+
+
+class NewSetting(Body):
+    """POST settings; the value's type is checked against ``data_type``."""
+
+    key: Text = ""
+    data_type: Text = ""
+    value: Any = None
+    device_id: Text = ""
+    blueprint_id: Text = ""
+
+
+class SettingChange(Body):
+    """PUT and PATCH a setting."""
+
+    value: Any = None
+
+
+class NewCall(Body):
+    """POST rpc; ``timeout`` in seconds, 0 for the default."""
+
+    method: Annotated[Text, Field(min_length=1, max_length=128)]
+    params: Annotated[list[Any] | dict[str, Any], _null_as([])] = []
+    timeout: Annotated[int, Field(ge=0, le=300), _null_as(0)] = 0
 
 
 def decode_base64(field: str, text: str) -> bytes:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from localcloud.changes import Changes, Topic
 from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
-from localcloud.model import Device, DeviceMetadata
+from localcloud.model import Device, DeviceMetadata, SettingsSync
 from localcloud.storage.database import Conditions, Database, Paging, Row, values_marks
+from localcloud.storage.settings import sync_states
 
 MAX_REPORTED_PACKAGES = 64
 
@@ -193,7 +194,8 @@ class Devices:
             *hardware,
         ):
             hardware[row["device_id"]].append(row["hardware_id"])
-        return [_record(row, hardware[row["id"]]) for row in rows]
+        synced = sync_states(self._db, hardware)
+        return [_record(row, hardware[row["id"]], synced[row["id"]]) for row in rows]
 
 
 @contextmanager
@@ -211,7 +213,7 @@ def _hardware_after(before: Device, change: DeviceUpdate) -> list[str]:
     return kept + change.add_hardware_ids
 
 
-def _record(row: Row, hardware_ids: list[str]) -> Device:
+def _record(row: Row, hardware_ids: list[str], synced: SettingsSync) -> Device:
     return Device(
         id=row["id"],
         name=row["name"],
@@ -224,6 +226,7 @@ def _record(row: Row, hardware_ids: list[str]) -> Device:
             last_report=row["last_report"],
             last_seen_online=row["last_report"],
             last_seen_offline=row["last_seen_offline"],
+            last_settings_status=synced,
             update=json.loads(row["update_status"]),
         ),
         created_at=row["created_at"],

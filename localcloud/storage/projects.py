@@ -29,7 +29,8 @@ class Projects:
                 *(organization_id, organization, now),
             )
             self._db.execute(
-                "INSERT INTO projects VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO projects (id, name, organization_id, created_at, updated_at)"
+                " VALUES (?, ?, ?, ?, ?)",
                 *(project_id, name, organization_id, now, now),
             )
         return self.get(project_id)

@@ -89,9 +89,31 @@ _FIRST = (
         document TEXT NOT NULL) STRICT""",
 )
 
+_SETTINGS = (
+    """CREATE TABLE settings (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        device_id TEXT REFERENCES devices(id) ON DELETE CASCADE,
+        key TEXT NOT NULL, data_type TEXT NOT NULL, value TEXT NOT NULL,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL) STRICT""",
+    """CREATE UNIQUE INDEX settings_by_key
+        ON settings (project_id, key, coalesce(device_id, ''))""",
+    "CREATE INDEX settings_by_device ON settings (device_id)",
+    # Unix milliseconds of the last change; they stay when the setting itself is deleted.
+    "ALTER TABLE projects ADD COLUMN settings_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE devices ADD COLUMN settings_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE devices ADD COLUMN settings_status TEXT",
+)
+
 
 @migrations()
 def first_schema(db: Database) -> None:
     """Everything the first version stores."""
     for statement in _FIRST:
+        db.execute(statement)
+
+
+@migrations()
+def settings(db: Database) -> None:
+    """Settings, and what devices said about them."""
+    for statement in _SETTINGS:
         db.execute(statement)

@@ -13,6 +13,7 @@ from localcloud.storage.devices import Devices
 from localcloud.storage.events import Logs, OtaEvents
 from localcloud.storage.packages import ArtifactFiles, Artifacts, Packages
 from localcloud.storage.projects import ApiKeys, Projects
+from localcloud.storage.settings import Settings
 from localcloud.storage.state import DeviceState
 
 
@@ -38,6 +39,7 @@ class Store:
         self.events = OtaEvents(database)
         self.logs = Logs(database)
         self.state = DeviceState(database, changes)
+        self.settings = Settings(database, changes)
         self.logs.expire()
         self.artifacts.collect_orphans()
 

@@ -22,7 +22,17 @@ async def test_a_device_has_the_documented_shape(operator: Operator) -> None:
     assert RFC3339.fullmatch(device["updatedAt"])
     assert device["hardwareIds"] == ["hw1", "hw2"]
     assert (device["name"], device["enabled"], device["tagIds"]) == ("dev1", True, [])
-    assert (device["status"], device["metadata"]) == ("-", {"status": "-", "update": {}})
+    assert device["status"] == "-"
+    no_settings = {
+        "status": "no-settings",
+        "statusDetail": "there are no settings",
+        "errors": [],
+    }
+    assert device["metadata"] == {
+        "status": "-",
+        "lastSettingsStatus": no_settings,
+        "update": {},
+    }
     assert not {"cohortId", "certificateId", "blueprintId", "lastReport"} & set(device)
 
 

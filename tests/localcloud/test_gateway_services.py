@@ -172,8 +172,6 @@ async def test_settings_and_calls_begin_with_ok(bench: Bench, operator: Operator
         message = await first(observation)
         assert (message.code, message.payload) == (CONTENT, b"\x62OK")
         assert message.opt.observe is not None
-        status = request(POST, f"{path}/status", b"\xa0", content_format=CBOR)
-        assert (await link.request(status)).code == CHANGED
     in_json = await first(link.observe(request(GET, ".rpc", accept=JSON)))
     assert in_json.payload == b'"OK"'
     settings = await get(link, ".c", accept=CBOR)
