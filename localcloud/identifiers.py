@@ -67,6 +67,14 @@ def format_timestamp(nanoseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+def floor_timestamp(text: str, seconds: float) -> str:
+    """A time as :func:`timestamp` writes it, rounded down to a multiple of ``seconds``."""
+    step = max(1, int(seconds * 1_000_000_000))
+    # Exact: a float would not hold today's nanoseconds.
+    whole = int(datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()) * 1_000_000_000
+    return format_timestamp((whole + int(text[20:29])) // step * step)
+
+
 def parse_timestamp(text: str) -> str:
     """RFC 3339 text from a caller in the form :func:`timestamp` writes. Raises InvalidArgument."""
     try:

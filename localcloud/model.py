@@ -202,6 +202,19 @@ class OtaEvent(Record):
     timestamp: str
 
 
+class StreamEntry(Record):
+    """What a device sent at a time. Both spellings of its id: Golioth's answers differ."""
+
+    time: str
+    device_id: str
+    device_id_legacy: str = Field(serialization_alias="device_id")
+    data: Any
+
+    def shape(self) -> dict[str, Any]:
+        """The JSON shape; null is data too."""
+        return self.model_dump(by_alias=True)
+
+
 class LogEntry(Record):
     """One log line. Both spellings of the device's id: the API's own, and its Python client's."""
 

@@ -163,8 +163,24 @@ async def logs(exchange: Exchange) -> None:
 
 
 async def stream(exchange: Exchange) -> None:
-    """``.s/<path>``: accepted; without a pipeline Golioth stores nothing either."""
+    """``.s/<path>``: JSON and CBOR are kept; the rest is accepted, as Golioth does, and noted."""
     exchange.allow(*WRITE)
+    request, path = exchange.request, exchange.path[1:]
+    store, session = exchange.store, exchange.session
+    content_format = content_format_of(request, ContentFormat.JSON)
+    if content_format in (ContentFormat.JSON, ContentFormat.CBOR):
+        value = decode_value(request.payload, content_format)
+        store.stream.add(session.project_id, session.device_id, path, value)
+    else:
+        store.logs.add(
+            session.project_id,
+            session.device_id,
+            level="WARN",
+            module="stream",
+            message=f"Data for /{'/'.join(path)} was not kept: neither JSON nor CBOR",
+            metadata={"contentFormat": content_format},
+            kind="DIAGNOSTICS",
+        )
     exchange.answer(Message(code=Code.CHANGED))
 
 

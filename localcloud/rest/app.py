@@ -10,7 +10,7 @@ from localcloud.calls import Calls
 from localcloud.errors import CloudError
 from localcloud.page.summary import Fleet
 from localcloud.page.views import page_router
-from localcloud.rest import deliveries, devices, projects, reports, settings
+from localcloud.rest import deliveries, devices, projects, reports, settings, stream
 from localcloud.rest.access import secret_of
 from localcloud.rest.answers import install_error_answers
 from localcloud.storage.store import Store
@@ -26,7 +26,7 @@ def build_app(store: Store, fleet: Fleet, calls: Calls, *, max_artifact_bytes: i
     app.state.calls = calls
     app.state.max_artifact_bytes = max_artifact_bytes
     install_error_answers(app)
-    for module in (projects, devices, deliveries, reports, settings):
+    for module in (projects, devices, deliveries, reports, settings, stream):
         app.include_router(module.router, prefix="/v1")
     app.include_router(page_router(store, fleet))
     # Base64 takes 4 bytes for 3.

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from localcloud.errors import InvalidArgument, NotFound
+from localcloud.storage.database import MAX_PAGE
 
 
 class Body(BaseModel):
@@ -148,6 +149,24 @@ class NewCall(Body):
     method: Annotated[Text, Field(min_length=1, max_length=128)]
     params: Annotated[list[Any] | dict[str, Any], _null_as([])] = []
     timeout: Annotated[int, Field(ge=0, le=300), _null_as(0)] = 0
+
+
+class StreamRange(Body):
+    """GET stream. ``encoded_query`` is a query as JSON text."""
+
+    start: Text = ""
+    end: Text = ""
+    interval: Text = ""
+    page: Annotated[int, Field(lt=2**31), _null_as(0)] = 0
+    per_page: Annotated[int, _null_as(MAX_PAGE)] = MAX_PAGE
+    encoded_query: Annotated[str, Field(max_length=16_384), _null_as("")] = ""
+    device_id: Texts = []
+
+
+class StreamQueryBody(StreamRange):
+    """POST stream. ``encoded_query`` goes before ``query``."""
+
+    query: dict[str, Any] | None = None
 
 
 def decode_base64(field: str, text: str) -> bytes:

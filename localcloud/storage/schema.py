@@ -104,6 +104,15 @@ _SETTINGS = (
     "ALTER TABLE devices ADD COLUMN settings_status TEXT",
 )
 
+_STREAM = (
+    """CREATE TABLE stream (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, project_id TEXT NOT NULL REFERENCES projects(id),
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        data TEXT NOT NULL, timestamp TEXT NOT NULL) STRICT""",
+    "CREATE INDEX stream_by_device ON stream (device_id, timestamp)",
+    "CREATE INDEX stream_by_time ON stream (project_id, timestamp)",
+)
+
 
 @migrations()
 def first_schema(db: Database) -> None:
@@ -116,4 +125,11 @@ def first_schema(db: Database) -> None:
 def settings(db: Database) -> None:
     """Settings, and what devices said about them."""
     for statement in _SETTINGS:
+        db.execute(statement)
+
+
+@migrations()
+def stream(db: Database) -> None:
+    """What devices stream."""
+    for statement in _STREAM:
         db.execute(statement)

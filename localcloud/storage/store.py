@@ -15,6 +15,7 @@ from localcloud.storage.packages import ArtifactFiles, Artifacts, Packages
 from localcloud.storage.projects import ApiKeys, Projects
 from localcloud.storage.settings import Settings
 from localcloud.storage.state import DeviceState
+from localcloud.storage.stream import Stream
 
 
 class Store:
@@ -40,7 +41,9 @@ class Store:
         self.logs = Logs(database)
         self.state = DeviceState(database, changes)
         self.settings = Settings(database, changes)
+        self.stream = Stream(database)
         self.logs.expire()
+        self.stream.expire()
         self.artifacts.collect_orphans()
 
     def atomic(self) -> AbstractContextManager[object]:

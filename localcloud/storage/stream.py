@@ -1,0 +1,90 @@
+"""LightDB Stream: what devices sent, with its time. Only ever appended."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from localcloud.identifiers import format_timestamp, timestamp
+from localcloud.model import StreamEntry
+from localcloud.storage.database import Conditions, Database, Paging, Row
+from protocol.formats import PlainValue
+
+STREAM_RETENTION_DAYS = 30  # Golioth: what is kept without paying for more
+
+
+@dataclass(frozen=True)
+class StreamFilter:
+    """Narrows the entries; None means any. Times as :func:`timestamp` writes them."""
+
+    device_ids: Sequence[str] | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+class Stream:
+    """Entries of all devices.
+
+    Golioth leaves routing to a project's pipelines; this cloud does what its documented example
+    does for every path: take JSON (or CBOR turned into it), inject the path, keep it by arrival.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, project_id: str, device_id: str, path: Sequence[str], value: PlainValue) -> None:
+        """Append an entry: the value nested under its path."""
+        for segment in reversed(path):
+            value = {segment: value}
+        self._db.insert(
+            "stream",
+            {
+                "project_id": project_id,
+                "device_id": device_id,
+                "data": json.dumps(value),
+                "timestamp": timestamp(),
+            },
+        )
+
+    def page(
+        self, project_id: str, wanted: StreamFilter, paging: Paging
+    ) -> tuple[list[StreamEntry], int]:
+        """One page, newest first, and how many entries match."""
+        rows, total = self._db.page("stream", _conditions(project_id, wanted), "id DESC", paging)
+        return [_entry(row) for row in rows], total
+
+    def entries(self, project_id: str, wanted: StreamFilter) -> Iterator[StreamEntry]:
+        """All entries that match, newest first."""
+        conditions = _conditions(project_id, wanted)
+        for row in self._db.rows(
+            f"SELECT * FROM stream WHERE {conditions.where} ORDER BY id DESC",  # noqa: S608
+            *conditions.values,
+        ):
+            yield _entry(row)
+
+    def expire(self) -> None:
+        """Drop entries older than the retention."""
+        horizon = time.time_ns() - STREAM_RETENTION_DAYS * 86_400 * 1_000_000_000
+        self._db.execute("DELETE FROM stream WHERE timestamp < ?", format_timestamp(horizon))
+
+
+def _conditions(project_id: str, wanted: StreamFilter) -> Conditions:
+    conditions = Conditions(project_id=project_id)
+    if wanted.device_ids is not None:
+        # A JSON array, so that the number of devices does not matter.
+        listed = json.dumps(list(wanted.device_ids))
+        conditions.add("device_id IN (SELECT value FROM json_each(?))", listed)
+    conditions.add_given("timestamp >= ?", wanted.start)
+    conditions.add_given("timestamp < ?", wanted.end)
+    return conditions
+
+
+def _entry(row: Row) -> StreamEntry:
+    return StreamEntry(
+        time=row["timestamp"],
+        device_id=row["device_id"],
+        device_id_legacy=row["device_id"],
+        data=json.loads(row["data"]),
+    )
