@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.worker.choices import Preprocessing, RuntimeName
 
 GROWTH, GROWTH_BYTES = 2, 64 << 20
+STARVED_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._asked: deque[Callable[[_Message | EngineFailed], None]] = deque()
         self._silent_since = 0.0
+        self._used_before = 0.0
         self._patience = settings.load_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -213,10 +215,14 @@ class Engine:
 
     def _expect(self, done: Callable[[_Message | EngineFailed], None]) -> None:
         if not self._asked:
-            self._silent_since = self._loop.time()
+            self._silence_begins()
         self._asked.append(done)
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience, self._check_patience)
+
+    def _silence_begins(self) -> None:
+        self._silent_since = self._loop.time()
+        self._used_before = self._process.processor_seconds()
 
     def _check_patience(self) -> None:
         """Runs now and then rather than being set anew for every frame."""
@@ -227,8 +233,18 @@ class Engine:
         if left > 0:
             self._timer = self._loop.call_later(left, self._check_patience)
             return
+        if self._is_starved():
+            self._timer = self._loop.call_later(STARVED_LOOK_SECONDS, self._check_patience)
+            return
         detail = f"the engine was silent for {self._patience:g} s while {self._doing}"
         self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
+
+    def _is_starved(self) -> bool:
+        """Whether it is silent for want of a processor: a busy machine is not the model's fault."""
+        silent = self._loop.time() - self._silent_since
+        used = self._process.processor_seconds() - self._used_before
+        starved = used < self._patience / 2 and self._process.waits_for_the_machine()
+        return starved and silent < self._settings.frame_seconds
 
     @property
     def _doing(self) -> str:
@@ -251,7 +267,7 @@ class Engine:
             failed = answer["failed"]
             self.fail(EngineFailed(Rejection(failed["reason"]), failed["detail"]))
         elif self._asked:
-            self._silent_since = self._loop.time()
+            self._silence_begins()
             self._asked.popleft()(answer)
             self._note_finished()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 from agent.worker.engines.engine_process import EngineJob
@@ -63,6 +64,14 @@ class EngineProcess:
         """Memory it takes, without the frames it shares with the worker; 0 when it is gone."""
         self._words.collect()
         return resident_bytes(self.pid)
+
+    def processor_seconds(self) -> float:
+        """Processor time it has used since it began; 0 when it is gone."""
+        return processor_seconds(self.pid)
+
+    def waits_for_the_machine(self) -> bool:
+        """Whether it could go on if it were given a processor, or its memory's pages."""
+        return waits_for_the_machine(self.pid)
 
     async def ending(self) -> str:
         """How it ended, with its last words; ended by force if it goes on without a connection."""
@@ -129,6 +138,24 @@ class LastWords:
     def close(self) -> None:
         """Listen no more; called once."""
         os.close(self._reader)
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of all threads of a process; 0 when it is gone."""
+    clock = (~pid << 3) | 2  # clock_getcpuclockid(3), which Python does not offer
+    try:
+        return time.clock_gettime(clock)
+    except OSError:
+        return 0.0
+
+
+def waits_for_the_machine(pid: int) -> bool:
+    """Whether a thread of it is runnable or waits for a disk, rather than for an event."""
+    try:
+        tasks = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+        return any(task.read_text().rpartition(")")[2].split()[0] in "RD" for task in tasks)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def resident_bytes(pid: int | str) -> int:
