@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from agent.commands.display import show_status
 from demo.stage import EDGEFERRY, CloudProcess, await_that
 from tests.support.worker_harness import assert_balanced
 from tests.system.conftest import LABELS, PATIENCE, Bench
@@ -102,7 +103,9 @@ def test_going_back_downloads_nothing(running: Bench) -> None:
     assert last["outcome"] == "confirmed"
 
 
-def test_a_download_is_accounted_for_while_it_runs_and_afterwards(bench: Bench) -> None:
+def test_a_download_is_accounted_for_while_it_runs_and_afterwards(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     size = 200_000
     model = bench.large_model("accounted-1", size)
     bench.device.start("worker")
@@ -115,7 +118,8 @@ def test_a_download_is_accounted_for_while_it_runs_and_afterwards(bench: Bench) 
     assert link["blocks"] > 0
     assert 0 < link["bytes_per_second"] < 60_000
     assert link["rtt_ms"] >= link["minimum_rtt_ms"] > 0
-    assert "kB/s" in say(bench, "status")
+    show_status(status)
+    assert "kB/s" in capsys.readouterr().out
     bench.await_served("accounted-1")
     update = bench.device.inspect(lambda inspector: inspector.updates(1))[0]
     assert update["fetched_bytes"] == model.stat().st_size + len(LABELS)
