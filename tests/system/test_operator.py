@@ -70,7 +70,7 @@ def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -
     start(bench)
     bench.deploy("1")
     serving = bench.await_served("1")["active"]["id"]
-    bench.deploy("2", bench.contrary_model("2"))
+    bench.deploy("reversed", bench.contrary_model("reversed"))
     status = bench.device.await_status(
         "rolled back", lambda s: s["rejected"] and s["state"] == "idle", PATIENCE
     )

@@ -62,16 +62,16 @@ def test_an_unmodified_script_gets_pairs_by_signal(bench: Bench) -> None:
     with original_script(bench.device.state_dir) as script:
         bench.device.await_status("1", active_version("1"), PATIENCE)
         assert answer_to_a_frame(script) == "red"
-        contrary = bench.contrary_model("2")
-        bench.deploy("2", contrary)
-        bench.device.await_status("2", active_version("2"), PATIENCE)
+        contrary = bench.contrary_model("reversed")
+        bench.deploy("reversed", contrary)
+        bench.device.await_status("reversed", active_version("reversed"), PATIENCE)
         assert answer_to_a_frame(script) == "green"
         bench.deploy("1")
         bench.device.await_status("1 again", active_version("1"), PATIENCE)
         assert answer_to_a_frame(script) == "red"
     models = bench.device.state_dir / "models"
     assert (models / "version.txt").read_text().strip() == "1"
-    assert (models / "ai-model_2.tflite").read_bytes() == contrary.read_bytes()
+    assert (models / "ai-model_reversed.tflite").read_bytes() == contrary.read_bytes()
 
 
 def test_one_command_starts_agent_and_worker(bench: Bench) -> None:
