@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench.inferring.camera import at_camera_speed
 from bench.inferring.preprocessing import preprocessing
+from bench.inferring.preview import preview_cost
 from bench.inferring.subject import Scale, Subject
 from bench.inferring.throughput import throughput
 from bench.report import Goal, Row, options, publish
@@ -23,11 +24,11 @@ from bench.support.releases import demo_pair, large_pair
 _DESCRIPTION = """\
 Classify drawn pictures of 640x480 with the whole worker (camera, shared memory, engine process,
 counters, control socket) and with a bare loop over the same classifier in one process: frames a
-second at full speed, latency and memory at 30 frames/s. And prepare pictures for a model our way
-and with Pillow, as the original does."""
+second at full speed, latency and memory at 30 frames/s, and what the worker's preview costs. And
+prepare pictures for a model our way and with Pillow, as the original does."""
 
 _EPILOG = """\
-Worker and bare loop run one after the other, in turns. The whole run takes about 3 minutes, --quick
+Worker and bare loop run one after the other, in turns. The whole run takes about 4 minutes, --quick
 half of one. Leave the machine alone meanwhile."""
 
 
@@ -66,6 +67,7 @@ async def measure(plan: Plan, folder: Path, console: Console) -> list[Row]:
         console.print(f"[dim]{subject.name}[/]", highlight=False)
         rows += await throughput(subject, folder / f"{number}-speed", plan.scale)
         rows += await at_camera_speed(subject, folder / f"{number}-camera", plan.scale)
+    rows += await preview_cost(plan.subjects[0], folder / "preview", plan.scale)
     return [replace(row, goal=GOALS.get(row.metric)) for row in rows]
 
 

@@ -38,15 +38,18 @@ class Subject:
         return f"runtime={self.runtime} size={self.pair.size / MB:.1f}MB"
 
     def worker(
-        self, folder: Path, frames_per_second: float
+        self, folder: Path, frames_per_second: float, **tables: dict[str, object]
     ) -> AbstractAsyncContextManager[BenchWorker]:
-        """A worker with a drawn camera of so many frames a second; it serves nothing yet."""
+        """A worker with a drawn camera of so many frames a second; it serves nothing yet.
+
+        ``tables`` are further ones below ``[worker]``.
+        """
         settings: dict[str, object] = {
             "source": "synthetic:",
             "frames_per_second": frames_per_second,
             "runtime": self.runtime,
         }
-        return bench_worker(folder, settings)
+        return bench_worker(folder, settings, **tables)
 
     @asynccontextmanager
     async def bare_loop(

@@ -1,4 +1,4 @@
-"""Frames a second when a third more come than can be classified."""
+"""Frames a second when more come than can be classified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.inferring.subject import Scale, Subject, bare_times
 from bench.report import Row
 
 _FASTEST = 1000.0
-_MORE_THAN_ENOUGH = 1.3
+_MORE_THAN_ENOUGH = 1.15
 _WARM_FRAMES = 20
 
 

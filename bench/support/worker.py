@@ -60,10 +60,16 @@ class BenchWorker:
 
 
 @asynccontextmanager
-async def bench_worker(folder: Path, settings: dict[str, object]) -> AsyncIterator[BenchWorker]:
-    """A worker with these keys of the ``[worker]`` table; stopped at the end."""
+async def bench_worker(
+    folder: Path, settings: dict[str, object], **tables: dict[str, object]
+) -> AsyncIterator[BenchWorker]:
+    """A worker with these keys of the ``[worker]`` table and of tables below it.
+
+    It is stopped at the end.
+    """
     device = Device(folder)
-    device.configure({"worker": settings})
+    below = {f"worker.{name}": keys for name, keys in tables.items()}
+    device.configure({"worker": settings, **below})
     device.start("worker")
     socket, releases = device.state_dir / "worker.sock", device.state_dir / "releases"
     worker = BenchWorker(device, WorkerClient(socket, releases, load_seconds=_PATIENCE))

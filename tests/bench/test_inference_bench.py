@@ -23,6 +23,8 @@ async def test_a_tiny_run_has_a_row_for_everything(tmp_path: Path) -> None:
     assert figures["latency"].ours > figures["of it outside the engine"].ours > 0
     assert figures["memory"].ours > figures["more while a candidate is ready"].ours > 1
     assert len([row for row in rows if row.metric == "preprocessing"]) == 4
+    assert figures["processor, one watches"].ours >= 0
+    assert figures["processor, nobody watches"].baseline is not None
 
 
 def test_the_plans_cover_both_models_and_the_full_one_both_runtimes() -> None:
