@@ -184,14 +184,16 @@ class ClientLink:
         """Lose the link for ``reason``: everything under way fails with LinkLost."""
         self._remote.fail(LinkLost(reason))
 
-    def observe(self, message: Message) -> Observation:
+    def observe(self, message: Message, *, every: bool = False) -> Observation:
         """Follow a resource: ``message`` is a GET, its Observe option is set here.
+
+        With ``every`` no notification is skipped for a newer one.
 
         Raises LinkLost. A server that refuses says so in the first message of the iteration.
         """
         message.opt.observe = 0
         pipe = self._pipe(message)
-        observation = Observation(pipe, self._failure)
+        observation = Observation(pipe, self._failure, every=every)
         self._stack.tokens.request(pipe)
         return observation
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from protocol.errors import CodecError
@@ -113,6 +113,19 @@ def encode_settings_status(
         document["errors"] = [_error_document(error) for error in status.errors]
     document["version"] = status.version
     return dump_document(document, content_format, "settings status")
+
+
+def shortened(status: SettingsStatus, most_bytes: int) -> SettingsStatus:
+    """The verdict so that its CBOR fits: without details, then without the last errors, if need be.
+
+    What is left out still shows: a status with errors is never taken for one without.
+    """
+    errors = status.errors
+    if len(encode_settings_status(status)) > most_bytes:
+        errors = tuple(replace(error, details=None) for error in errors)
+    while errors and len(encode_settings_status(replace(status, errors=errors))) > most_bytes:
+        errors = errors[:-1]
+    return replace(status, errors=errors)
 
 
 def decode_settings_status(

@@ -76,10 +76,10 @@ class Exchange:
 
         return self.link.ask_block(uri, number, size_exponent, settled, confirmable=confirmable)
 
-    async def observe(self, message: Message) -> Observation:
-        """Register an observation in its turn."""
+    async def observe(self, message: Message, *, every: bool = False) -> Observation:
+        """Register an observation in its turn; see :meth:`ClientLink.observe`."""
         link = await self._ready(Lane.MESSAGES)
-        return link.observe(message)
+        return link.observe(message, every=every)
 
     def checked(self, response: Message) -> Message:
         """The response, unless it is an error code; a 4.29 slows everything down."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 from aiocoap import Message
@@ -12,6 +13,7 @@ from aiocoap.pipe import Pipe
 from protocol.errors import LinkError
 
 _SEQUENCE_HALF = 2**23
+_MOST_EVENTS = 32  # waiting for a reader; a server that sends more at once loses the oldest
 _SEQUENCE_EXPIRES = 128.0  # seconds after which any sequence number counts as newer (RFC 7641, 3.4)
 
 
@@ -21,11 +23,17 @@ class Observation:
     A reader that is slow gets the newest state, not each one (RFC 7641, 1.3). The iteration ends
     after a message without Observe option, which says that no more will follow; that message is
     yielded too, so read its code. It raises LinkLost when the link dies.
+
+    With ``every`` the notifications are events rather than states: a slow reader gets each of up to
+    32, in the order of arrival.
     """
 
-    def __init__(self, pipe: Pipe, failure: Callable[[BaseException], LinkError]) -> None:
+    def __init__(
+        self, pipe: Pipe, failure: Callable[[BaseException], LinkError], *, every: bool = False
+    ) -> None:
         self._failure = failure
-        self._waiting: Message | None = None
+        self._every = every
+        self._waiting: deque[Message] = deque(maxlen=_MOST_EVENTS if every else 1)
         self._error: LinkError | None = None
         self._ended = False
         self._changed = asyncio.Event()
@@ -38,9 +46,9 @@ class Observation:
 
     async def __anext__(self) -> Message:
         await self._changed.wait()
-        message, self._waiting = self._waiting, None
-        if message is not None:
-            if not self._ended:
+        if self._waiting:
+            message = self._waiting.popleft()
+            if not self._waiting and not self._ended:
                 self._changed.clear()
             return message
         if self._error is not None:
@@ -57,10 +65,10 @@ class Observation:
         """What aiocoap's pipe calls; returns whether more is wanted."""
         if event.exception is not None:
             self._error = self._failure(event.exception)
-        elif event.message is not None and self._is_newer(event.message):
-            self._waiting = event.message
+        elif event.message is not None and (self._every or self._is_newer(event.message)):
+            self._waiting.append(event.message)
         self._ended = self._ended or event.is_last
-        if self._ended or self._waiting is not None:
+        if self._ended or self._waiting:
             self._changed.set()
         return not event.is_last
 

@@ -106,6 +106,11 @@ class ByteBudget:
         self._limit = limit
         self._free_at = float("-inf")
 
+    def change(self, now: float, limit: float | None) -> None:
+        """Have another cap from now on; what was sent under the old one is forgiven."""
+        self._limit = limit
+        self._free_at = min(self._free_at, now)
+
     def wait(self, now: float) -> float:
         """Seconds until the next message may be sent."""
         return max(0.0, self._free_at - now)
@@ -150,6 +155,14 @@ class Pacer:
     def slow_down(self, retry_after: float | None) -> None:
         """Heed a 4.29 with this Max-Age in seconds, None if it had none."""
         self._bucket.slow_down(self._clock(), retry_after)
+
+    def limit_bytes(self, byte_limit: float | None) -> None:
+        """Cap the bytes per second anew, for whoever waits already too."""
+        self._bytes.change(self._clock(), byte_limit)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._grant()
 
     def _grant(self) -> None:
         while (lane := self._next_lane()) is not None:

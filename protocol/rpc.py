@@ -72,12 +72,16 @@ def encode_call(call: RpcCall, content_format: int = ContentFormat.CBOR) -> byte
 def decode_call(payload: bytes, content_format: int = ContentFormat.CBOR) -> RpcCall | None:
     """Decode a call; None for the bare OK that Golioth sends to a new observer.
 
-    Raises CodecError naming the field: id, method and an array of params are all required.
+    Raises CodecError naming the field: id, method and an array of params are all required. An
+    object in place of the array (Golioth's Python client sends keyword arguments so) is its one
+    member, none when empty.
     """
     if is_acknowledgement(payload):
         return None
     fields = Fields(load_document(payload, content_format, "RPC call"), "RPC call")
     params = plain_value(fields.find("params"), fields.place("params"))
+    if isinstance(params, dict):
+        params = [params] if params else []
     if not isinstance(params, list):
         raise CodecError(f"{fields.place('params')}: must be an array")
     return RpcCall(

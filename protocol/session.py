@@ -23,7 +23,7 @@ from protocol.backoff import Backoff
 from protocol.block_requests import Settle
 from protocol.client import ClientLink, connect
 from protocol.credentials import Credential, utc_now
-from protocol.desired import ManifestWatcher, fetch_manifest
+from protocol.device_settings import SettingsStatus, encode_settings_status, shortened
 from protocol.errors import (
     CodecError,
     CredentialError,
@@ -33,11 +33,14 @@ from protocol.errors import (
     ProtocolError,
 )
 from protocol.exchange import Exchange
+from protocol.following import Follower, Pace, fetch
 from protocol.formats import ContentFormat
-from protocol.manifest import Manifest
+from protocol.manifest import Manifest, decode_manifest
 from protocol.pacing import GOLIOTH_LIMIT, Lane, Pacer
 from protocol.report import OtaReport, encode_report
 from protocol.requests import post
+from protocol.rpc import RpcResult, encode_result
+from protocol.subscriptions import DESIRED, Subscriptions, followed
 from protocol.trouble import Trouble
 from protocol.values import LogLine, encode_log, encode_value
 
@@ -106,10 +109,11 @@ class DeviceSession:
         settings: SessionSettings | None = None,
         on_manifest: Callable[[Manifest], None],
         on_connection: Callable[[bool, ProtocolError | None], None],
+        subscriptions: Subscriptions | None = None,
     ) -> None:
         self._host, self._port, self._credential, self._now = host, port, credential, now
         self._settings = settings or SessionSettings()
-        self._on_manifest = on_manifest
+        self._followed = followed(on_manifest, subscriptions or Subscriptions())
         self._on_connection = on_connection
         self._pacer = Pacer(self._settings.requests_per_second, self._settings.bytes_per_second)
         self._exchange = Exchange(self._pacer, self._settings.request_timeout)
@@ -118,7 +122,6 @@ class DeviceSession:
         self._replacing = False
         self._past = Traffic()
         self._link_trouble = Trouble(logger, f"connection to {host}:{port}")
-        self._manifest_trouble = Trouble(logger, "manifest")
 
     @property
     def connected(self) -> bool:
@@ -199,7 +202,11 @@ class DeviceSession:
 
     async def fetch_manifest(self) -> Manifest:
         """GET the manifest now; raises CodecError as well."""
-        return await fetch_manifest(self._exchange)
+        return await fetch(self._exchange, DESIRED, decode_manifest)
+
+    def limit_bytes(self, bytes_per_second: float | None) -> None:
+        """Cap what the device takes of its link anew; None for no cap."""
+        self._pacer.limit_bytes(bytes_per_second)
 
     async def report(self, report: OtaReport) -> None:
         """Send an OTA state report."""
@@ -211,6 +218,15 @@ class DeviceSession:
         Raises CodecError for a value that is no JSON or has more than 1024 bytes as CBOR.
         """
         await self._post(f".d/{path}", encode_value(value, ContentFormat.CBOR))
+
+    async def report_settings(self, status: SettingsStatus) -> None:
+        """Send the verdict on the settings; details and errors that do not fit are left out."""
+        fitting = shortened(status, MAX_PAYLOAD_BYTES)
+        await self._post(".c/status", encode_settings_status(fitting))
+
+    async def answer(self, result: RpcResult) -> None:
+        """Answer a call. Raises CodecError for more than 1024 bytes."""
+        await self._post(".rpc/status", encode_result(result))
 
     async def request_certificate(self, signing_request: bytes) -> bytes:
         """Have a PKCS#10 request (DER) signed by the project's PKI provider; a DER certificate.
@@ -277,24 +293,21 @@ class DeviceSession:
 
     async def _use(self, link: ClientLink) -> None:
         settings = self._settings
-        watcher = ManifestWatcher(
-            self._exchange,
-            self._on_manifest,
-            self._manifest_trouble,
-            poll_interval=settings.poll_interval,
-            retry_initial=settings.observe_retry_initial,
-            answer_timeout=settings.request_timeout,
+        pace = Pace(
+            settings.poll_interval, settings.observe_retry_initial, settings.request_timeout
         )
+        followers = [Follower(self._exchange, part, pace) for part in self._followed]
         # No TaskGroup: one that is failing drops a cancellation from outside (Python 3.11, 3.12),
         # and the session of a refused device would go on after it was told to end.
-        tasks = [asyncio.create_task(work) for work in (watcher.run(), self._keep_alive(link))]
+        work = [self._keep_alive(link), *(follower.run() for follower in followers)]
+        tasks = [asyncio.create_task(part) for part in work]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        # The same loss reaches both tasks; one telling of it is enough.
+        # The same loss reaches all tasks; one telling of it is enough.
         ended.pop().result()
 
     async def _keep_alive(self, link: ClientLink) -> None:

@@ -61,6 +61,13 @@ def test_documents_are_written_as_golioth_writes_them() -> None:
     assert cbor2.loads(unknown) == {"id": "x", "statusCode": 5}
 
 
+@pytest.mark.parametrize(("params", "taken"), [(b'{"to":"a"}', ({"to": "a"},)), (b"{}", ())])
+def test_keyword_arguments_are_one_parameter(params: bytes, taken: tuple[object, ...]) -> None:
+    call = decode_call(b'{"id":"x","method":"m","params":%s}' % params, ContentFormat.JSON)
+    assert call is not None
+    assert call.params == taken
+
+
 def test_ok_is_no_call() -> None:
     assert decode_call(b"\x62OK", ContentFormat.CBOR) is None
     assert decode_call(b'"OK"', ContentFormat.JSON) is None
@@ -77,7 +84,7 @@ def test_the_documentations_name_of_the_code_counts_too() -> None:
         (b'{"method":"m","params":[]}', r"RPC call\.id: is missing"),
         (b'{"id":"x","params":[]}', r"RPC call\.method: is missing"),
         (b'{"id":"x","method":"m"}', r"RPC call\.params: must be an array"),
-        (b'{"id":"x","method":"m","params":{"a":1}}', r"RPC call\.params: must be an array"),
+        (b'{"id":"x","method":"m","params":"a"}', r"RPC call\.params: must be an array"),
         (b"7", "RPC call: must be a map"),
     ],
 )
