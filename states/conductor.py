@@ -18,7 +18,7 @@ from states.gates import Step
 from states.machine import SUPERSEDABLE, UpdateMachine
 from states.model import Deployment
 from states.orders import Departure, Orders, to_try_again
-from states.policy import Policy
+from states.policy import Policy, PolicyInForce
 from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.recovery import recover
@@ -47,15 +47,15 @@ class Conductor:
 
     def __init__(self, ports: Ports, policy: Policy, progress: Progress = no_progress) -> None:
         self._ports = ports
-        self._policy = policy
-        self._work = Work(ports, policy, progress)
+        self._policy = PolicyInForce(policy)
+        self._work = Work(ports, self._policy, progress)
         self._news = asyncio.Event()
         self._offered: Deployment | None = None
         self.steps = 0
         """How often :meth:`step` was begun: who does not move on has not hung if this grows."""
         self._connected_once = False
         self._orders = Orders(ports.store, ports.journal)
-        self._watch = IdleWatch(ports, policy)
+        self._watch = IdleWatch(ports, self._policy)
         self._next: Update | None = None
         self._ended: Update | None = None
         recovered = recover(ports.journal, policy)
@@ -82,6 +82,10 @@ class Conductor:
         self._offered = deployment
         self._connected_once = True
         self._news.set()
+
+    def go_by(self, policy: Policy) -> None:
+        """Follow another policy from now on; a commit window under way keeps its limits."""
+        self._policy.now = policy
 
     def wake(self) -> None:
         """What an update waits for may have healed: end the wait of AwaitingRetry now."""
@@ -131,7 +135,7 @@ class Conductor:
         except Postponed as difficulty:
             logger.warning("the journal can't be written, so nothing moves: %s", difficulty)
             self._news.set()
-            await self._ports.clock.sleep(self._policy.retry_delay(0))
+            await self._ports.clock.sleep(self._policy.now.retry_delay(0))
 
     async def _idle(self) -> None:
         departure = await self._departure()
@@ -174,7 +178,7 @@ class Conductor:
         return Update(self._ports.journal.next_update_id(), deployment, fallback=active)
 
     async def _result(self, state: str, update: Update) -> Move:
-        if state in _SHORT_STATES and update.resumes > self._policy.resume_limit:
+        if state in _SHORT_STATES and update.resumes > self._policy.now.resume_limit:
             detail = f"the agent was restarted {update.resumes} times in {state}"
             return self._work.difficulty(state, update, Rejection.CRASH_LOOP, detail)
         try:
@@ -189,7 +193,7 @@ class Conductor:
         if state == "rolling-back":
             # There is no better state to be in: the previous release must come back.
             logger.warning("rolling back is tried again: %s", detail)
-            await self._ports.clock.sleep(self._policy.retry_delay(0))
+            await self._ports.clock.sleep(self._policy.now.retry_delay(0))
             return Move("again")
         return self._work.difficulty(state, update, reason, detail)
 
@@ -211,7 +215,7 @@ class Conductor:
             yield self._newer(state, update)
         if state == "downloading":
             yield self._work.until_closed(Step.DOWNLOAD)
-        seconds = self._policy.deadlines.get(state)
+        seconds = self._policy.now.deadlines.get(state)
         if seconds is not None:
             left = max(0.0, seconds - self._elapsed)
             yield self._overdue(state, update, seconds, left)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from states.decisions import turn_back
 from states.evidence import keep
-from states.policy import Policy
+from states.policy import PolicyInForce
 from states.ports import Ports, Postponed, Rejected, WorkerFigures
 from states.reasons import Rejection, Transient
 from states.update import Move, Outcome, Update
@@ -21,14 +21,16 @@ KIND = "window"
 class Confirming:
     """Watches one update's commit window and notes what it saw as evidence."""
 
-    def __init__(self, ports: Ports, policy: Policy) -> None:
+    def __init__(self, ports: Ports, policy: PolicyInForce) -> None:
         self._ports = ports
         self._policy = policy
+        self._limits = policy.now.window
         self._window: Window | None = None
         self._seen: WorkerFigures | None = None
 
     async def confirm(self, update: Update) -> Move:
         """Look at the worker until the window has a verdict."""
+        self._limits = self._policy.now.window  # kept to the end, whatever is set meanwhile
         self._window = self._stored(update)
         while True:
             now = await self._look()
@@ -36,14 +38,14 @@ class Confirming:
                 judgement = await self._judge(update, now)
                 if judgement.verdict is not Verdict.UNDECIDED:
                     return self._move(update, judgement)
-            await self._ports.clock.sleep(self._policy.figures_interval)
+            await self._ports.clock.sleep(self._policy.now.figures_interval)
 
     def overdue(self, update: Update) -> Move:
         """The window's time is up: what has been seen must do."""
         if self._window is None:
             return self._turn_back(update, *_NEVER_OPENED)
         if self._seen is not None:
-            judgement = self._window.judge(self._seen, self._policy.window, over=True)
+            judgement = self._window.judge(self._seen, self._limits, over=True)
             if judgement.verdict is not Verdict.UNDECIDED:
                 return self._move(update, judgement)
         reason, detail = self._window.at_deadline(self._seen)
@@ -61,7 +63,7 @@ class Confirming:
     async def _judge(self, update: Update, now: WorkerFigures) -> Judgement:
         if self._window is None or self._window.lost_by(now):
             return await self._open(update, now)
-        judgement = self._window.judge(now, self._policy.window)
+        judgement = self._window.judge(now, self._limits)
         if judgement.checks:
             self._window = replace(self._window, looked_at=now.classified)
         return judgement
@@ -73,8 +75,8 @@ class Confirming:
             self._window = self._window.again(now)
             self._note(update, Judgement(Verdict.UNDECIDED))
             logger.warning("the worker was restarted in the commit window; it begins anew")
-            if self._window.restarts > self._policy.window.restarts:
-                return self._window.judge(now, self._policy.window)
+            if self._window.restarts > self._limits.restarts:
+                return self._window.judge(now, self._limits)
             now = await self._switch_anew(update)
             self._window = replace(self._window, opened=now)
         else:
@@ -120,11 +122,11 @@ class Confirming:
         return self._turn_back(update, Rejection.COMMIT_WINDOW_FAILED, judgement.why)
 
     def _turn_back(self, update: Update, reason: Rejection | Transient, detail: str) -> Move:
-        return turn_back(update, reason, detail, self._policy)
+        return turn_back(update, reason, detail, self._policy.now)
 
     def _note(self, update: Update, judgement: Judgement) -> None:
         assert self._window is not None
-        document = self._window.document(judgement, self._seen, self._policy.window)
+        document = self._window.document(judgement, self._seen, self._limits)
         keep(self._ports.journal, update.id, KIND, document)
 
 

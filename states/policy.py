@@ -84,3 +84,10 @@ class Policy:
         """Seconds to wait after ``attempts`` earlier failures: doubling, capped, jittered."""
         ceiling = min(self.longest_retry, self.first_retry * 2.0 ** min(attempts, 32))
         return self.jitter(ceiling / 2, ceiling)
+
+
+@dataclass
+class PolicyInForce:
+    """The policy that holds now: replaced as a whole while the machine runs."""
+
+    now: Policy

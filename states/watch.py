@@ -6,7 +6,7 @@ import logging
 from enum import Enum, auto
 
 from states.orders import Departure
-from states.policy import Policy
+from states.policy import PolicyInForce
 from states.ports import Ports, Postponed, Rejected, WorkerFigures
 from states.reasons import Rejection
 
@@ -35,7 +35,7 @@ def finding(figures: WorkerFigures, active: str | None) -> Finding:
 class IdleWatch:
     """Looks at the worker now and then and puts small things right."""
 
-    def __init__(self, ports: Ports, policy: Policy) -> None:
+    def __init__(self, ports: Ports, policy: PolicyInForce) -> None:
         self._ports = ports
         self._policy = policy
         self._looks_astray = 0
@@ -46,7 +46,7 @@ class IdleWatch:
         """Watch until the active release has to be left."""
         self._looks_astray = 0
         while True:
-            await self._ports.clock.sleep(self._policy.idle_interval)
+            await self._ports.clock.sleep(self._policy.now.idle_interval)
             departure = await self._look()
             if departure is not None:
                 return departure
@@ -67,7 +67,7 @@ class IdleWatch:
         except Exception:
             # The serving model must not suffer from whatever this is, nor the next update.
             logger.exception("unforeseen error while watching the worker")
-            await self._ports.clock.sleep(self._policy.longest_retry)
+            await self._ports.clock.sleep(self._policy.now.longest_retry)
         return None
 
     async def _fine(self, now: WorkerFigures) -> None:
@@ -80,7 +80,7 @@ class IdleWatch:
     async def _astray(self, active: str, now: WorkerFigures) -> Departure | None:
         """Ask for the active release again, gently: a worker that starts finds it by itself."""
         self._looks_astray += 1
-        patience = self._policy.looks_before_correction * 2 ** min(self._corrections, 8)
+        patience = self._policy.now.looks_before_correction * 2 ** min(self._corrections, 8)
         if self._looks_astray < patience:
             return None
         self._looks_astray = 0
@@ -92,7 +92,7 @@ class IdleWatch:
             await self._ports.worker.commit(active, watch=False)
         except Rejected as refusal:
             self._refusals += 1
-            if self._refusals >= self._policy.attempt_limit:
+            if self._refusals >= self._policy.now.attempt_limit:
                 return self._leave(active, now.serving, str(refusal))
         return None
 

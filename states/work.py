@@ -20,7 +20,7 @@ from states.deltas import bytes_to_fetch, patches_for
 from states.evidence import keep
 from states.gates import Step
 from states.model import Companion
-from states.policy import Policy
+from states.policy import PolicyInForce
 from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Move, Outcome, Update
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 class Work:
     """The work of every state, by name. ``wake`` ends the wait of AwaitingRetry early."""
 
-    def __init__(self, ports: Ports, policy: Policy, progress: Progress) -> None:
+    def __init__(self, ports: Ports, policy: PolicyInForce, progress: Progress) -> None:
         self._ports = ports
         self._policy = policy
         self._progress = progress
@@ -55,10 +55,10 @@ class Work:
         store, release = self._ports.store, update.deployment.release
         if store.active() == release.id:
             return Move("discard", Outcome.UNNEEDED)
-        move = plan(update, self._holdings(update), self._policy)
+        move = plan(update, self._holdings(update), self._policy.now)
         if move.reason is Transient.DISK_FULL:
             store.collect((release,), self._ports.journal.confirmed_releases())
-            move = plan(update, self._holdings(update), self._policy)
+            move = plan(update, self._holdings(update), self._policy.now)
         return self._unless_closed(Step.DOWNLOAD, move) if move.event == "download" else move
 
     def _unless_closed(self, step: Step, move: Move) -> Move:
@@ -75,7 +75,7 @@ class Work:
 
     def _companions(self, update: Update) -> tuple[Companion, ...]:
         """Patches that may be tried; none when the agent may be dying of one."""
-        worn_out = update.resumes > self._policy.resume_limit
+        worn_out = update.resumes > self._policy.now.resume_limit
         return () if worn_out else update.deployment.companions
 
     async def _download(self, update: Update) -> Move:
@@ -88,7 +88,7 @@ class Work:
                 raise
             # A bad link that still gets something across is no reason to wait ever longer.
             fresh = replace(update, attempts=0)
-            return postpone(fresh, difficulty.reason, difficulty.detail, self._policy)
+            return postpone(fresh, difficulty.reason, difficulty.detail, self._policy.now)
         return Move("downloaded")
 
     async def _verify(self, update: Update) -> Move:
@@ -150,13 +150,13 @@ class Work:
         missing = self._ports.store.missing(update.deployment.release)
         step = Step.DOWNLOAD if missing else Step.ACTIVATION
         while self._ports.gate.closed(step) is not None:
-            await self._ports.clock.sleep(self._policy.gate_interval)
+            await self._ports.clock.sleep(self._policy.now.gate_interval)
         return Move("release")
 
     async def until_closed(self, step: Step) -> Move:
         """Wait until a step that is under way must be broken off."""
         while True:
-            await self._ports.clock.sleep(self._policy.gate_interval)
+            await self._ports.clock.sleep(self._policy.now.gate_interval)
             why = self._ports.gate.closed(step)
             if why is not None:
                 return Move("hold", detail=why)
@@ -182,11 +182,11 @@ class Work:
             return Move("reported")
         switched = self._ports.store.active() == update.release_id
         if state == "confirming" or (state == "activating" and switched):
-            return turn_back(update, reason, detail, self._policy)
+            return turn_back(update, reason, detail, self._policy.now)
         if isinstance(reason, Transient):
-            return postpone(update, reason, detail, self._policy)
+            return postpone(update, reason, detail, self._policy.now)
         if state == "activating":
-            return turn_back(update, reason, detail, self._policy)
+            return turn_back(update, reason, detail, self._policy.now)
         return refuse(reason, detail)
 
     def overdue(self, state: str, update: Update, seconds: float) -> Move:

@@ -184,3 +184,16 @@ def test_waits_grow_to_a_limit_and_start_again_after_a_success() -> None:
     assert max(backoff.next_wait() for _ in range(100)) > 30
     backoff.reset()
     assert backoff.next_wait() <= 1.0
+
+
+async def test_a_cap_that_is_lifted_lets_those_who_wait_go() -> None:
+    pacer = Pacer(None, byte_limit=1)
+    await pacer.turn(Lane.BLOCKS, 1000)
+    waiting = asyncio.create_task(pacer.turn(Lane.BLOCKS, 1000))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pacer.limit_bytes(None)
+    await asyncio.wait_for(waiting, 5)
+    pacer.limit_bytes(1)
+    await pacer.turn(Lane.BLOCKS, 1000)
+    assert not pacer.turn_at_once(Lane.BLOCKS, 1000)

@@ -459,3 +459,16 @@ async def test_an_update_stored_in_any_state_is_finished(device: Device, state: 
     await device.settle(device.start())
     expected = "1" if outcome else "2"
     assert device.world.current == device.world.serving == release(expected).id
+
+
+async def test_other_limits_hold_from_the_next_commit_window_on(device: Device) -> None:
+    conductor = device.start()
+    other = replace(device.policy, window=WindowLimits(frames=50))
+    device.world.accidents["figures"] = [lambda: None, lambda: conductor.go_by(other)]
+    limits = []
+    for version in ("1", "2"):
+        conductor.offer(deployment(version))
+        await device.settle(conductor)
+        limits.append(device.journal.evidence_of("window")[-1]["limits"]["frames"])
+    assert limits == [300, 50]
+    assert device.journal.confirmed == [release("1").id, release("2").id]
