@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from protocol.device_settings import DeviceSettings, decode_settings
 from protocol.errors import CodecError
@@ -17,6 +17,8 @@ from protocol.trouble import Trouble
 from protocol.values import decode_value
 
 DESIRED = ".u/desired"
+
+Document = TypeVar("Document")
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def _call(payload: bytes, content_format: int) -> RpcCall:
     return _said(decode_call(payload, content_format), "RPC call")
 
 
-def _said(document: Any, what: str) -> Any:
+def _said(document: Document | None, what: str) -> Document:
     if document is None:
         raise CodecError(f"{what}: a bare OK in place of a document")
     return document
