@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +33,7 @@ from bench.downloads.speed import (
     timed,
 )
 from bench.downloads.thrift import journal, patched, resume
-from bench.report import Goal, Row, options, publish
+from bench.report import Goal, Row, run
 from bench.support.cloud import Target, bench_cloud
 
 _DESCRIPTION = """\
@@ -159,13 +157,7 @@ def _goal(row: Row) -> Goal | None:
 
 def main() -> None:
     """Measure as the command line says."""
-    chosen = options(_DESCRIPTION, _EPILOG)
-    # As Ctrl-C does it: nothing that was started may stay behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="edgeferry-bench-") as folder:
-        plan = QUICK if chosen.quick else FULL
-        rows = asyncio.run(measure(plan, Path(folder), Console(stderr=True)))
-    publish(rows, chosen)
+    run(_DESCRIPTION, _EPILOG, full=lambda: FULL, quick=lambda: QUICK, measure=measure)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from bench.inferring.preprocessing import preprocessing
 from bench.inferring.preview import preview_cost
 from bench.inferring.subject import Scale, Subject
 from bench.inferring.throughput import throughput
-from bench.report import Goal, Row, options, publish
+from bench.report import Goal, Row, run
 from bench.support.releases import demo_pair, large_pair
 
 _DESCRIPTION = """\
@@ -73,13 +70,7 @@ async def measure(plan: Plan, folder: Path, console: Console) -> list[Row]:
 
 def main() -> None:
     """Measure as the command line says."""
-    chosen = options(_DESCRIPTION, _EPILOG)
-    # As Ctrl-C does it: nothing that was started may stay behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="edgeferry-bench-") as folder:
-        plan = quick() if chosen.quick else full()
-        rows = asyncio.run(measure(plan, Path(folder), Console(stderr=True)))
-    publish(rows, chosen)
+    run(_DESCRIPTION, _EPILOG, full=full, quick=quick, measure=measure)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,20 @@ ours is; a goal is about the ratio or about ours itself.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -26,6 +29,8 @@ from rich.table import Table
 _LIBRARIES = ("aiocoap", "ai-edge-litert", "cryptography", "numpy", "pyOpenSSL")
 _WIDTH = 110  # of a table that goes to a file
 _ROOT = Path(__file__).parent.parent
+
+Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,27 @@ def options(description: str, epilog: str) -> Options:
     return Options(given.quick, given.json)
 
 
+def run(
+    description: str,
+    epilog: str,
+    *,
+    full: Callable[[], Plan],
+    quick: Callable[[], Plan],
+    measure: Callable[[Plan, Path, Console], Coroutine[Any, Any, list[Row]]],
+) -> None:
+    """What every benchmark's ``main`` does: measure what the command line asks for and show it.
+
+    ``measure`` gets the plan, a folder that is gone afterwards, and a console for its progress.
+    """
+    chosen = options(description, epilog)
+    # As Ctrl-C does it: nothing that was started may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="edgeferry-bench-") as folder:
+        plan = quick() if chosen.quick else full()
+        rows = asyncio.run(measure(plan, Path(folder), Console(stderr=True)))
+    publish(rows, chosen)
+
+
 def publish(rows: Iterable[Row], chosen: Options) -> None:
     """Print the table with its notes, and write the JSON."""
     rows = tuple(rows)
@@ -164,6 +190,7 @@ def machine() -> dict[str, Any]:
         "commit": _commit(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load": os.getloadavg(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.report import Goal, Row, options, publish
+from bench.report import Goal, Row, run
 from bench.support.busy import burners
 from bench.support.releases import Pair, demo_pair, large_pair
 from bench.swaps.figures import Scale, Swapping
@@ -136,13 +133,7 @@ def rows_of(name: str, ours: Swapping, theirs: Swapping) -> Sequence[Row]:
 
 def main() -> None:
     """Measure as the command line says."""
-    chosen = options(_DESCRIPTION, _EPILOG)
-    # As Ctrl-C does it: nothing that was started may stay behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="edgeferry-bench-") as folder:
-        cases = quick() if chosen.quick else full()
-        rows = asyncio.run(measure(cases, Path(folder), Console(stderr=True)))
-    publish(rows, chosen)
+    run(_DESCRIPTION, _EPILOG, full=full, quick=quick, measure=measure)
 
 
 if __name__ == "__main__":
