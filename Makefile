@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-BENCHES := download swap inference
+BENCHES := download swap inference fleet
 
 .PHONY: help demo test lint type imports unit bench prove diagram wheel wheelhouse deb vm clean
 
