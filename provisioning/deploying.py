@@ -59,7 +59,10 @@ class Plan:
 
 
 class CohortPlanner:
-    """Plans for one cohort. ``release_packages``: model, labels, model settings, golden set."""
+    """Plans for one cohort. ``release_packages``: model, labels, model settings, golden set.
+
+    ``current`` is the deployment the cohort has, if any.
+    """
 
     def __init__(
         self, management: Management, cohort: Cohort, release_packages: tuple[str, str, str, str]
@@ -68,8 +71,12 @@ class CohortPlanner:
         self._release_packages = release_packages
         self._known = list(management.artifacts())
         self._history = _newest_first(management.deployments(cohort.cohort_id))
-        self._current = _active(cohort, self._history)
-        self._replaced = self._artifacts_of(self._current) if self._current else ()
+        self.current = _active(cohort, self._history)
+        self._replaced = self._artifacts_of(self.current) if self.current else ()
+
+    def version_of(self, package: str) -> str | None:
+        """The version of a package that the cohort has; None where it has none of it."""
+        return next((a.version for a in self._replaced if a.package == package), None)
 
     def release(self, version: str, others: Mapping[str, str], without: Collection[str]) -> Plan:
         """The release published as ``version``, in place of the one that is deployed.
@@ -142,9 +149,9 @@ class CohortPlanner:
         return found
 
     def _is_older(self, deployment: Deployment) -> bool:
-        if self._current is None:
+        if self.current is None:
             return False
-        return self._history.index(deployment) > self._history.index(self._current)
+        return self._history.index(deployment) > self._history.index(self.current)
 
     def _artifacts_of(self, deployment: Deployment) -> tuple[Artifact, ...]:
         known = {artifact.id: artifact for artifact in self._known}

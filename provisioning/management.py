@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from provisioning.delivery_calls import DeliveryCalls
 from provisioning.fleet_calls import FleetCalls
 from provisioning.resources import Project
+from provisioning.stream_calls import StreamCalls
 
 GOLIOTH = "https://api.golioth.io"
 
 
-class Management(FleetCalls, DeliveryCalls):
+class Management(FleetCalls, DeliveryCalls, StreamCalls):
     """One project's management API; see :class:`~provisioning.project_api.ProjectApi`."""
 
     def projects(self) -> Iterator[Project]:

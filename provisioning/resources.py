@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -166,3 +166,12 @@ class OtaEvent(Resource):
     current_version: str = ""
     target_version: str = ""
     timestamp: datetime | None = None
+
+
+class StreamEntry(Resource):
+    """A document that a device streamed; ``time`` is when it arrived."""
+
+    time: datetime
+    # Golioth's description of its API says deviceId, its own client reads device_id.
+    device_id: str = Field(validation_alias=AliasChoices("deviceId", "device_id"))
+    document: Any = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provisioning.commands import ca, deploy, device, enroll, fleet
+from provisioning.commands import ca, compare, deploy, device, enroll, fleet
 
 _HELP = (
     "Make devices trusted members of a fleet: certificates, packs, enrolment."
@@ -31,3 +31,4 @@ def register(app: typer.Typer) -> None:
     app.add_typer(provision, name="provision")
     deploy.register(app)
     fleet.register(app)
+    compare.register(app)

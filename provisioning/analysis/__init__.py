@@ -1,0 +1,1 @@
+"""Comparing what releases did: pure statistics and decisions, no I/O."""
