@@ -27,6 +27,7 @@ from agent.errors import ConfigurationError
 from agent.faults import explain
 from agent.samples.settings import SampleSettings
 from agent.store.names import PackageNames
+from agent.telemetry.settings import TelemetrySettings
 from agent.trial.settings import ProofSettings
 from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     update: UpdateSettings = UpdateSettings()
     worker: WorkerSettings = WorkerSettings()
     samples: SampleSettings = SampleSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

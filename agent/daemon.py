@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from agent.cloud.delivery import Delivery
+from agent.cloud.delivery import REPORTS, TELEMETRY, Delivery
 from agent.cloud.manifests import deployment_of
 from agent.cloud.progress import ProgressKeeper
 from agent.cloud.reporting import Announcer, idle_reports
@@ -29,8 +29,13 @@ from agent.service.notify import notify
 from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
 from agent.store.releases import ReleaseDamaged
+from agent.telemetry.document import ReleaseName
+from agent.telemetry.metrics import MetricsReporter
+from agent.telemetry.pace import Pace
+from agent.telemetry.vitals import vitals
 from agent.trial.verifier import ReleaseVerifier
 from agent.worker.errors import WorkerError
+from agent.worker.versions import ModelVersions
 from agent.worker_port.client import WorkerClient
 from agent.worker_port.report import WorkerReport
 from protocol.errors import ProtocolError
@@ -63,14 +68,22 @@ class Agent:
         self._store = open_store(settings)
         self._store.prepare()
         journal_path = settings.device.state_dir / "state.db"
-        self._journal = SqliteJournal(journal_path, Announcer(self._active_release))
+        self._journal = SqliteJournal(
+            journal_path,
+            Announcer(self._active_release),
+            stream_bytes=settings.telemetry.queue_bytes,
+        )
         resources.callback(self._journal.close)
         self._identity = DeviceIdentity(settings.golioth, settings.device.state_dir, self._journal)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
         self._conductor = Conductor(self._ports(), settings.policy(), self._progress.on_progress)
-        self._delivery = Delivery(self._journal.outbox, self._session)
+        self._deliveries = [
+            Delivery(self._journal.outbox, self._session, urgency)
+            for urgency in (REPORTS, TELEMETRY)
+        ]
+        self._metrics_pace = Pace(settings.telemetry.metrics_seconds)
 
     def _open_session(self) -> DeviceSession:
         golioth = self._settings.golioth
@@ -155,6 +168,22 @@ class Agent:
         finally:
             await control.close()
 
+    def _metrics(self, worker: WorkerClient) -> MetricsReporter:
+        device = self._settings.device
+        versions = ModelVersions(device.state_dir)
+
+        def name(release: str) -> ReleaseName:
+            sequence = self._journal.sequence_of(release)
+            return ReleaseName(release, versions.of(release), sequence or None)
+
+        return MetricsReporter(
+            worker,
+            self._journal.measurements,
+            self._metrics_pace,
+            name=name,
+            device=lambda: vitals(device.state_dir),
+        )
+
     def _supervision(self) -> Supervision:
         patience = stall_seconds(
             self._settings.download.bytes_per_second, self._settings.golioth.requests_per_second
@@ -177,7 +206,10 @@ class Agent:
                 if isinstance(self._worker, WorkerClient):
                     report = WorkerReport(self._worker, self._journal.outbox)
                     group.create_task(report.run())
-                for part in (self._session, self._conductor, self._delivery, self._progress):
+                    group.create_task(self._metrics(self._worker).run())
+                for delivery in self._deliveries:
+                    group.create_task(delivery.run())
+                for part in (self._session, self._conductor, self._progress):
                     group.create_task(part.run(), name=type(part).__name__)
         finally:
             notify("STOPPING=1")

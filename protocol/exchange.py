@@ -10,7 +10,7 @@ from protocol.block_requests import Settle
 from protocol.blocks import Block
 from protocol.client import ClientLink, Observation
 from protocol.errors import LinkError, LinkLost, ProtocolError, TooManyRequests
-from protocol.pacing import Lane, Pacer
+from protocol.pacing import MESSAGE_BYTES, Lane, Pacer
 from protocol.requests import raise_for_error
 
 # A server that acknowledges and answers pings but no requests needs a new session.
@@ -52,7 +52,7 @@ class Exchange:
         Raises ResponseError for an error code, LinkError without an answer in time, LinkLost when
         the link dies or there is none.
         """
-        link = await self._ready(lane)
+        link = await self._ready(lane, len(message.payload))
         try:
             async with asyncio.timeout(self._timeout):
                 response = await link.request(message)
@@ -78,7 +78,7 @@ class Exchange:
 
     async def observe(self, message: Message, *, every: bool = False) -> Observation:
         """Register an observation in its turn; see :meth:`ClientLink.observe`."""
-        link = await self._ready(Lane.MESSAGES)
+        link = await self._ready(Lane.MESSAGES, 0)
         return link.observe(message, every=every)
 
     def checked(self, response: Message) -> Message:
@@ -91,8 +91,8 @@ class Exchange:
             raise
         return response
 
-    async def _ready(self, lane: Lane) -> ClientLink:
+    async def _ready(self, lane: Lane, payload_bytes: int) -> ClientLink:
         # Before the wait, so that nobody queues for a link that is not there.
         _ = self.link
-        await self._pacer.turn(lane)
+        await self._pacer.turn(lane, MESSAGE_BYTES + payload_bytes)
         return self.link

@@ -16,6 +16,7 @@ from aiocoap import Message
 from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers.codes import EMPTY, FETCH, GET
 from aiocoap.numbers.types import ACK, CON, NON, RST
+from aiocoap.pipe import Pipe
 from aiocoap.tokenmanager import TokenManager
 
 from protocol.errors import LinkLost
@@ -27,9 +28,17 @@ TOKEN_LENGTH = 8
 class EightByteTokens(TokenManager):  # type: ignore[misc]
     """Golioth: devices use tokens of 8 bytes; random ones can't be guessed either."""
 
+    _given = b""
+
+    def request(self, request: Pipe) -> None:
+        """Send a request, with its own token if it has one: the blocks of a body share theirs."""
+        self._given = request.request.token
+        super().request(request)
+
     def next_token(self) -> bytes:
-        """A fresh token."""
-        return secrets.token_bytes(TOKEN_LENGTH)
+        """The token of the request in hand, or a fresh one."""
+        given, self._given = self._given, b""
+        return given or secrets.token_bytes(TOKEN_LENGTH)
 
 
 @dataclass

@@ -3,7 +3,8 @@
 Golioth: a device may send 20 requests per second, more are answered 4.29. The bucket stays a
 little under the limit and holds a single request, so that they leave evenly spaced and no second
 ever sees more, jitter on the way included. Blocks and messages wait in lanes of their own which
-take turns, so that a download can't starve telemetry and telemetry can't starve a download.
+take turns, so that a download can't starve reports and reports can't starve a download. What can
+wait has a third lane, which goes when nobody else wants to, and once in twenty turns all the same.
 
 Beside the requests the bytes may be capped, answers included: a request for a block is charged
 with what will come back.
@@ -23,7 +24,8 @@ GOLIOTH_LIMIT = 20.0
 DEFAULT_PAUSE = 2.0
 MAX_PAUSE = 300.0
 
-_MESSAGE_BYTES = 256  # a message and its answer, roughly, DTLS included
+MESSAGE_BYTES = 256  # a message and its answer, roughly, DTLS included
+_BACKGROUND_SHARE = 20  # one turn in so many, at the least
 _HEADROOM = 0.995
 # After a 4.29 the server's idea of a second seems to be stricter; a little less is tried for good.
 _CAUTION, _LEAST_HEADROOM = 0.98, 0.9
@@ -39,6 +41,7 @@ class Lane(Enum):
 
     BLOCKS = "blocks"
     MESSAGES = "messages"
+    BACKGROUND = "background"
 
 
 class TokenBucket:
@@ -139,16 +142,18 @@ class Pacer:
         self._bytes = ByteBudget(byte_limit)
         self._waiting: dict[Lane, deque[_Waiter]] = {lane: deque() for lane in Lane}
         self._served_last = Lane.MESSAGES
+        self._before_background = 0
+        """Turns of the other lanes since the last one in the background."""
         self._timer: asyncio.TimerHandle | None = None
 
-    async def turn(self, lane: Lane, byte_count: int = _MESSAGE_BYTES) -> None:
+    async def turn(self, lane: Lane, byte_count: int = MESSAGE_BYTES) -> None:
         """Return when the next request of this lane may be sent, ``byte_count`` with its answer."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[lane].append((future, byte_count))
         self._grant()
         await future
 
-    def turn_at_once(self, lane: Lane, byte_count: int = _MESSAGE_BYTES) -> bool:
+    def turn_at_once(self, lane: Lane, byte_count: int = MESSAGE_BYTES) -> bool:
         """Take a turn if one is to be had without waiting."""
         return self._next_lane() is None and self._take(lane, byte_count) == 0
 
@@ -179,15 +184,25 @@ class Pacer:
         delay = self._bytes.wait(now) or self._bucket.take(now)
         if delay == 0:
             self._bytes.spend(now, byte_count)
-            self._served_last = lane
+            self._served(lane)
         return delay
+
+    def _served(self, lane: Lane) -> None:
+        if lane is Lane.BACKGROUND:
+            self._before_background = 0
+        else:
+            self._served_last = lane
+            self._before_background += 1
 
     def _next_lane(self) -> Lane | None:
         for queue in self._waiting.values():
             while queue and queue[0][0].done():  # its waiter was cancelled
                 queue.popleft()
-        # The lane that was served last comes last.
-        lanes = sorted(Lane, key=lambda lane: lane is self._served_last)
+        # The lane that was served last comes last; the background after it, unless it is its turn.
+        turns = {self._served_last: 1, Lane.BACKGROUND: 2}
+        if self._before_background >= _BACKGROUND_SHARE - 1:
+            turns[Lane.BACKGROUND] = -1
+        lanes = sorted(Lane, key=lambda lane: turns.get(lane, 0))
         return next((lane for lane in lanes if self._waiting[lane]), None)
 
     def _wake_in(self, delay: float) -> None:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from aiocoap import Message
+
 from protocol.backoff import Backoff
 from protocol.block_requests import Settle
 from protocol.client import ClientLink, connect
@@ -42,10 +44,9 @@ from protocol.requests import post
 from protocol.rpc import RpcResult, encode_result
 from protocol.subscriptions import DESIRED, Subscriptions, followed
 from protocol.trouble import Trouble
+from protocol.uploads import MAX_PAYLOAD_BYTES, post_body
 from protocol.values import LogLine, encode_log, encode_value
 
-# Golioth: larger payloads risk IP fragmentation.
-MAX_PAYLOAD_BYTES = 1024
 _BLOCK_OVERHEAD = 160  # request and answer beside the block itself, DTLS included
 
 logger = logging.getLogger(__name__)
@@ -238,6 +239,17 @@ class DeviceSession:
     async def log(self, line: LogLine) -> None:
         """Send one log line."""
         await self._post(".s/logs", encode_log(line))
+
+    async def stream(self, path: str, document: bytes) -> None:
+        """Send a JSON text to LightDB Stream at ``path``, block-wise if it is a long one.
+
+        It goes behind everything else; a long one again from its beginning when it fails.
+        """
+
+        async def send(message: Message) -> Message:
+            return await self._exchange.request(message, Lane.BACKGROUND)
+
+        await post_body(send, f".s/{path}", document, ContentFormat.JSON)
 
     async def _post(
         self, path: str, payload: bytes, content_format: ContentFormat = ContentFormat.CBOR

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.journal.checkpoints import JournalCheckpoints
-from agent.journal.outbox import Message, Outbox
+from agent.journal.measurements import JournalMeasurements
+from agent.journal.outbox import STREAM_BYTES, Message, Outbox
 from agent.journal.schema import journal_errors, open_journal, utc_now
 from states.model import Companion, Deployment, Package, Release
 from states.ports import Evidence, Stored
@@ -64,14 +65,23 @@ class Fetched:
 class SqliteJournal:
     """Implements :class:`states.ports.Journal` and the downloader's checkpoints.
 
-    ``announce`` turns a transition into the messages that go out with it.
+    ``announce`` turns a transition into the messages that go out with it, ``stream_bytes`` is the
+    most that stream messages take in the outbox.
     """
 
-    def __init__(self, path: Path, announce: Announce, clock: BootClock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        announce: Announce,
+        clock: BootClock | None = None,
+        *,
+        stream_bytes: int = STREAM_BYTES,
+    ) -> None:
         self._db = open_journal(path)
         self._announce = announce
         self._clock = clock or BootClock.of_this_machine()
-        self.outbox = Outbox(self._db)
+        self.outbox = Outbox(self._db, stream_bytes)
+        self.measurements = JournalMeasurements(self._db, self.outbox)
         self.checkpoints = JournalCheckpoints(self._db)
 
     def close(self) -> None:

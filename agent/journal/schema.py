@@ -141,6 +141,32 @@ def evidence_of_updates(db: Database) -> None:
     db.execute("CREATE INDEX evidence_by_update ON evidence (update_id, kind)")
 
 
+@migrations()
+def telemetry(db: Database) -> None:
+    """Queue stream messages within a bound, and keep what metrics and uploads remember.
+
+    The index answers how many bytes of a kind wait without reading them.
+    """
+    db.execute("ALTER TABLE outbox ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX outbox_by_kind ON outbox (kind, id, bytes)")
+    db.execute("""
+        CREATE TABLE baselines (
+            release_id TEXT PRIMARY KEY,
+            document TEXT NOT NULL,
+            at TEXT NOT NULL
+        ) STRICT
+    """)
+    db.execute("""
+        CREATE TABLE uploads (
+            sample_id TEXT PRIMARY KEY,
+            sha256 TEXT NOT NULL,
+            parts INTEGER NOT NULL,
+            acknowledged INTEGER NOT NULL,
+            at TEXT NOT NULL
+        ) STRICT
+    """)
+
+
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 

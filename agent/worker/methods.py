@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,6 +77,7 @@ class WorkerMethods:
     """Of those who look on."""
     instance: str = field(default_factory=lambda: uuid4().hex)
     """Differs from one start of the worker to the next: its counters begin anew with it."""
+    started_at: float = field(default_factory=time.monotonic)
 
     def table(self) -> Mapping[str, Method]:
         """Method by name."""
@@ -86,6 +88,7 @@ class WorkerMethods:
             "abort": self.abort,
             "withdraw": self.withdraw,
             "status": self.status,
+            "tallies": self.tallies,
             "snapshot": self.snapshot,
             "results": self.results,
         }
@@ -114,6 +117,16 @@ class WorkerMethods:
     async def status(self, _parameters: Parameters) -> dict[str, Any]:
         """All figures, taken at one moment."""
         return self.figures()
+
+    async def tallies(self, _parameters: Parameters) -> dict[str, Any]:
+        """What only grows, of each tenure since the worker started; its age in seconds."""
+        memory = self.memory.figures(self.swapper.engines())
+        return {
+            "instance": self.instance,
+            "age_s": time.monotonic() - self.started_at,
+            "resident_bytes": memory["worker_bytes"] + sum(memory["engines"].values()),
+            "tallies": self.serving.tallies(),
+        }
 
     async def results(self, parameters: Parameters) -> dict[str, Any]:
         """The newest results in order; ``after`` leaves out frames up to that number."""

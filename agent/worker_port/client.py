@@ -73,6 +73,10 @@ class WorkerClient:
         """The worker's own account of itself. Raises Postponed when it is away."""
         return await self._ask("status", self._answer_seconds)
 
+    async def tallies(self) -> dict[str, Any]:
+        """What the worker counted of each release. Raises Postponed when the worker is away."""
+        return await self._ask("tallies", self._answer_seconds)
+
     async def results(self, limit: int) -> dict[str, Any]:
         """The newest classified pictures. Raises Postponed when the worker is away."""
         return await self._ask("results", self._answer_seconds, limit=limit)

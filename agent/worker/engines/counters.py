@@ -6,7 +6,10 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
+
+from agent.worker.engines.durations import Durations
 
 if TYPE_CHECKING:
     from agent.worker.camera.frames import Frame
@@ -69,6 +72,7 @@ class Shown:
 
     count: int = 0
     confidence_sum: float = 0.0
+    confidence_squares: float = 0.0
     histogram: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_STEPS)
     """Best scores in tenths; the last step holds 1.0 too."""
     classes: Counter[str] = field(default_factory=Counter)
@@ -81,6 +85,7 @@ class Shown:
         label, confidence = result.top[0]
         self.count += 1
         self.confidence_sum += confidence
+        self.confidence_squares += confidence * confidence
         step = int(confidence * CONFIDENCE_STEPS)
         self.histogram[max(0, min(step, CONFIDENCE_STEPS - 1))] += 1
         self.classes[label] += 1
@@ -110,6 +115,11 @@ class Tally:
     labelled: int = 0
     correct: int = 0
     shown: Shown = field(default_factory=Shown)
+    latency: Durations = field(default_factory=Durations)
+    inference: Durations = field(default_factory=Durations)
+    gaps: Durations = field(default_factory=Durations)
+    serial: int = field(default_factory=count(1).__next__)
+    """No other tally of this process has the same."""
     _recent: deque[Result] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @property
@@ -126,6 +136,10 @@ class Tally:
             self.labelled += 1
             self.correct += result.top[0][0] == result.label
         self.shown.add(result)
+        self.latency.add(result.latency_ms)
+        self.inference.add(result.inference_ms)
+        if result.gap_ms is not None:
+            self.gaps.add(result.gap_ms)
         self._recent.append(result)
 
     def to_json(self) -> dict[str, Any]:
@@ -134,10 +148,30 @@ class Tally:
             **self._counts(),
             "max_gap_ms": round(self.max_gap_ms, 2),
             "first_classified_at": self.first_classified_at,
-            "labelled": {"classified": self.labelled, "correct": self.correct},
+            "labelled": self._labelled(),
             "latency_ms": _quantiles([result.latency_ms for result in self._recent]),
             "inference_ms": self._inference_ms(),
             **self.shown.to_json(),
+        }
+
+    def sums(self) -> dict[str, Any]:
+        """All that only ever grows, for those who take differences (:mod:`agent.telemetry`)."""
+        shown = self.shown
+        return {
+            "serial": self.serial,
+            "classified": self.classified,
+            "dropped": self.dropped,
+            "errors": self.errors,
+            "classes": dict(shown.classes),
+            "confidence": {
+                "sum": shown.confidence_sum,
+                "sum_squares": shown.confidence_squares,
+                "histogram": list(shown.histogram),
+            },
+            "labelled": self._labelled(),
+            "latency_ms": dict(self.latency.counts),
+            "inference_ms": dict(self.inference.counts),
+            "gap_ms": dict(self.gaps.counts),
         }
 
     def side(self) -> dict[str, Any]:
@@ -155,6 +189,9 @@ class Tally:
             "dropped": self.dropped,
             "errors": self.errors,
         }
+
+    def _labelled(self) -> dict[str, int]:
+        return {"classified": self.labelled, "correct": self.correct}
 
     def _inference_ms(self) -> dict[str, float | None]:
         return _quantiles([result.inference_ms for result in self._recent])

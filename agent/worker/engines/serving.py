@@ -84,7 +84,8 @@ class Serving:
         self._store = store
         self._mailbox = mailbox
         self._clock = ResultClock()
-        self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._tallies: OrderedDict[int, tuple[str, Tally]] = OrderedDict()
+        """Release and tally by the tally's serial number; the newest to serve is the last."""
         self._unserved = 0
         self._in_hand: deque[_InHand] = deque()
         self._returned: deque[Frame] = deque()
@@ -112,8 +113,8 @@ class Serving:
         if tenure is None:
             self._clock.pause()
         else:
-            self._tallies[tenure.release] = tenure.tally
-            self._tallies.move_to_end(tenure.release)
+            self._tallies[tenure.tally.serial] = tenure.release, tenure.tally
+            self._tallies.move_to_end(tenure.tally.serial)
             while len(self._tallies) > TALLIES_KEPT:
                 self._tallies.popitem(last=False)
         return before
@@ -252,8 +253,14 @@ class Serving:
             "frames": mail.captured,
             "in_flight": mail.waiting + len(self._in_hand) + len(self._returned),
             "unserved": self._unserved,
-            "releases": {release: tally.to_json() for release, tally in self._tallies.items()},
+            # Of a release that served more than once the newest tally counts.
+            "releases": {r: tally.to_json() for r, tally in dict(self._tallies.values()).items()},
         }
+
+    def tallies(self) -> list[dict[str, Any]]:
+        """Every tenure's sums, also of those before in which the same release served."""
+        self._collect_dropped()
+        return [{"release": release, **tally.sums()} for release, tally in self._tallies.values()]
 
 
 def _nobody_listens(tenure: Tenure, _engine: Engine, failure: EngineFailed) -> None:

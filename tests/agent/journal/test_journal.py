@@ -22,6 +22,7 @@ from states.model import Companion, Deployment, Package, Release
 from states.ports import Postponed
 from states.reasons import Rejection, Transient
 from states.update import Outcome, Transition, Update
+from tests.support.outbox import drained
 
 PACKAGE = Package("ai-model", "1", "a" * 64, 1000, "/.u/c/ai-model@1")
 UPDATE = Update(1, Deployment(7, Release((PACKAGE,))), fallback="f" * 16)
@@ -96,23 +97,7 @@ def test_messages_go_out_with_their_transition_or_not_at_all(path: Path) -> None
     with pytest.raises(RuntimeError):
         journal.commit(step("accept", "verifying", "activating"))
     assert journal.load().state == "downloading"
-    queued = journal.outbox.oldest()
-    assert queued is not None
-    assert queued.message.body == '"download"'
-    journal.outbox.delivered(queued)
-    assert journal.outbox.oldest() is None
-
-
-def test_only_the_newest_state_of_a_topic_is_kept_and_every_report(path: Path) -> None:
-    outbox = SqliteJournal(path, silent).outbox
-    for number in (1, 2, 2, 3):
-        outbox.put(Message(Kind.STATE, "edgeferry", str(number)), "now")
-        outbox.put(Message(Kind.REPORT, "ai-model", str(number)), "now")
-    bodies = []
-    while (queued := outbox.oldest()) is not None:
-        bodies.append((str(queued.message.kind), queued.message.body))
-        outbox.delivered(queued)
-    assert bodies == [("report", "1"), ("report", "2"), ("state", "3"), ("report", "3")]
+    assert [queued.message.body for queued in drained(journal.outbox)] == ['"download"']
 
 
 def test_what_an_update_cost_adds_up(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a device tells besides its updates: metrics through the stream (docs/telemetry.md)."""

@@ -1,0 +1,43 @@
+"""How the device itself does, as Linux tells it; what this kernel does not tell is null.
+
+Six figures from files that every Linux has: no reason for psutil, which has no wheel for 32-bit ARM
+and would have to be compiled there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.worker.engines.memory import Machine
+
+_THERMAL = Path("/sys/class/thermal")
+
+
+def vitals(state_dir: Path, *, thermal: Path = _THERMAL) -> dict[str, float | int | None]:
+    """Load, memory, room on the state folder's disk, the hottest sensor, and time since boot."""
+    return {
+        "load1": round(os.getloadavg()[0], 2),
+        "memory_available_bytes": Machine().available(),
+        "disk_free_bytes": _room(state_dir),
+        "temperature_c": max(_temperatures(thermal), default=None),
+        "uptime_s": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+    }
+
+
+def _room(folder: Path) -> int | None:
+    try:
+        space = os.statvfs(folder)
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize
+
+
+def _temperatures(thermal: Path) -> Iterator[float]:
+    for sensor in thermal.glob("thermal_zone*/temp"):
+        try:
+            yield int(sensor.read_text()) / 1000
+        except (OSError, ValueError):
+            continue  # a sensor that is switched off
