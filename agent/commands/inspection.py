@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from agent.cloud.reporting import describe
@@ -22,6 +23,7 @@ from agent.credentials.watch import CERTIFICATE_FACT, TIME_FACT
 from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
+from agent.journal.outbox import Kind, waiting
 from agent.journal.schema import open_for_reading
 from agent.parts import open_store, worker_of
 from agent.store.lock import LOCK_FILE
@@ -78,6 +80,7 @@ class Inspector:
             "hold": str(read_hold(self._settings.device.state_dir)),
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
+            "telemetry": asdict(waiting(self._db, Kind.STREAM)),
             "worker": asyncio.run(worker_status(self._settings, self._store)),
         }
 

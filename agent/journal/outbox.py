@@ -52,7 +52,7 @@ class Waiting:
     """How much of a kind is in the queue, and since when (RFC 3339)."""
 
     messages: int
-    byte_count: int
+    bytes: int
     oldest_at: str | None
 
 
@@ -134,8 +134,8 @@ class Outbox:
 
 def waiting(db: Database, kind: Kind) -> Waiting:
     """How much of a kind waits, for whoever reads the journal."""
-    messages, byte_count, first = db.execute(
+    messages, size, first = db.execute(
         "SELECT count(*), coalesce(sum(bytes), 0), min(id) FROM outbox WHERE kind = ?", [kind]
     ).fetchone()
     row = db.execute("SELECT at FROM outbox WHERE id = ?", [first]).fetchone()
-    return Waiting(messages, byte_count, row[0] if row else None)
+    return Waiting(messages, size, row[0] if row else None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from demo.fleet import Fleet
@@ -38,6 +39,7 @@ class Bench:
             "golioth": {"uri": self.cloud.address.coap, "requests_per_second": 0, **golioth},
             "download": {"checkpoint_seconds": 60},
             "worker": {"source": "synthetic:", "frames_per_second": 50},
+            "telemetry": {"metrics_seconds": 1},
             "update": {"window_frames": 5, "first_retry_seconds": 0.5, "longest_retry_seconds": 2},
         }
         self.device.configure(self.tables)
@@ -98,6 +100,19 @@ class Bench:
     def await_served(self, version: str) -> Document:
         """Wait until that version serves."""
         return self.device.await_status(f"{version} serves", self.serves(version), PATIENCE)
+
+    def streamed(self, *path: str) -> list[Document]:
+        """What the device sent to the stream at that path, the newest first."""
+        address = self.cloud.address
+        answer = httpx.get(
+            f"{address.http}/v1/projects/{address.project}/devices/{self.device_id}/stream",
+            params={"interval": "1h"},
+            headers={"x-api-key": address.api_key},
+        )
+        found = [entry["data"] for entry in answer.raise_for_status().json()["list"]]
+        for name in path:
+            found = [data[name] for data in found if name in data]
+        return found
 
     def states(self) -> list[str]:
         """Every state the device went through."""

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from agent.commands.display import show_status
-from demo.stage import EDGEFERRY, CloudProcess, await_that
+from demo.stage import EDGEFERRY, CloudProcess, Document, await_that
 from tests.support.worker_harness import assert_balanced
 from tests.system.conftest import LABELS, PATIENCE, Bench
 
@@ -50,6 +50,16 @@ def test_a_deployment_is_served_and_reported(running: Bench) -> None:
         return bool(told and told["state"] in {"waiting", "serving"} and "dropped" in told)
 
     await_that("the worker's figures arrive", worker_reported, PATIENCE, running.device.log_tail)
+
+    def metrics() -> list[Document]:
+        return running.streamed("edgeferry", "metrics")
+
+    await_that("two intervals are told", lambda: len(metrics()) > 1, PATIENCE)
+    for document in metrics():
+        assert document["release"] == status["active"]["id"]
+        assert (document["version"], document["sequence"]) == ("1", status["active"]["sequence"])
+        assert document["captured"] == document["classified"] + document["dropped"] > 0
+        assert document["device"]["worker_rss_bytes"] > 1 << 20
 
 
 def test_a_certificate_makes_a_device_known_by_itself(cloud: CloudProcess, bench: Bench) -> None:
