@@ -156,7 +156,7 @@ def _cells(line: Measured) -> Iterator[str]:
 
 def _stay(cloud: CloudProcess, device: Device, console: Console) -> None:
     try:
-        console.print(f"fleet page: {cloud.address.http}  (API key: {cloud.address.api_key})")
+        console.print(f"console:    {cloud.address.http}  (API key: {cloud.address.api_key})")
         console.print(f"device:     edgeferry status --config {device.config}")
         console.print("Ctrl-C ends everything")
         while cloud.process.running:

@@ -13,7 +13,7 @@ _HELP = (
     "Run a Golioth-compatible cloud on this machine."
     "\n\n"
     "Devices connect to the CoAP port with a pre-shared key or a certificate. Operators use the"
-    " management API below /v1 with the API key. People open the fleet page in a browser and sign"
+    " management API below /v1 with the API key. People open the console in a browser and sign"
     " in with the same key. Everything survives a restart; stop it with Ctrl-C."
     "\n\n"
     "To use Golioth itself instead, give devices coaps://coap.golioth.io and operators a key from"
@@ -41,7 +41,7 @@ def cloud(
     ] = 5684,
     http_port: Annotated[
         int,
-        typer.Option(min=0, max=65535, help="TCP port for the API and the fleet page; 0: free."),
+        typer.Option(min=0, max=65535, help="TCP port for the API and the console; 0: free."),
     ] = 8080,
     project: Annotated[
         str, typer.Option(help="Project to serve; made with an API key of its own if new.")

@@ -1,4 +1,4 @@
-"""The whole cloud: storage, device gateway, management API and fleet page in one event loop."""
+"""The whole cloud: storage, device gateway, management API and console in one event loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self
 
 from localcloud.calls import Calls
 from localcloud.changes import Changes
+from localcloud.console.entrance import Console
 from localcloud.errors import DataDirectoryError
 from localcloud.gateway.certificate_requests import OwnAuthority
 from localcloud.gateway.sessions import Sessions
@@ -17,10 +18,11 @@ from localcloud.gateway.site import Gateway
 from localcloud.http_server import HttpServer
 from localcloud.identifiers import slug
 from localcloud.model import Project
-from localcloud.rest.app import build_app
+from localcloud.rest.app import build_api
 from localcloud.server_certificate import ensure_server_certificate
 from localcloud.settings import CloudSettings
 from localcloud.storage.store import Store
+from localcloud.web import web_app
 from protocol.credentials import ServerCredentials
 from protocol.server import Server, serve
 
@@ -57,7 +59,7 @@ class LocalCloud:
 
     @property
     def http_url(self) -> str:
-        """Base address of the fleet page; the management API is below ``/v1``."""
+        """Address of the console; the management API is below ``/v1``."""
         return f"http://{_authority(self._http.address)}"
 
     async def __aenter__(self) -> Self:
@@ -72,12 +74,11 @@ class LocalCloud:
             self._gateway = await self._serve_devices(changes, calls, sessions)
             stack.push_async_callback(self._gateway.close)
             sessions.attach(self._gateway)
-            app = build_app(
-                self.store,
-                sessions,
-                calls,
-                max_artifact_bytes=self.settings.max_artifact_bytes,
-            )
+            largest = self.settings.max_artifact_bytes
+            api = build_api(self.store, calls, max_artifact_bytes=largest)
+            console = Console(self.store, sessions, calls, max_artifact_bytes=largest)
+            stack.push_async_callback(console.close)
+            app = web_app(api, console)
             self._http = HttpServer(app, self.settings.host, self.settings.http_port)
             stack.push_async_callback(self._http.close)
             await self._http.start()

@@ -23,7 +23,7 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                ws="none",
+                ws="websockets-sansio",
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE,
             )

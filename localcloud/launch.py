@@ -82,7 +82,7 @@ def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
     console = Console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = {
-        "Fleet page": addresses["http"],
+        "Console": addresses["http"],
         "Management API": f"{addresses['http']}/v1",
         "Devices": addresses["coap"],
         "Project": f"{addresses['project']} (organization {addresses['organization']})",
@@ -96,7 +96,7 @@ def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
     if settings.rate_limit is None:
         console.print("The limit of 20 requests/s per device that Golioth has is lifted.")
     if settings.host in _EVERYWHERE:
-        console.print("[yellow]Open to the network; the fleet page and API use plain HTTP.[/]")
+        console.print("[yellow]Open to the network; the console and the API use plain HTTP.[/]")
 
 
 def _complain(message: str, status: int) -> int:

@@ -102,6 +102,11 @@ class Database:
         """Everything inside is one transaction."""
         return self._db.atomic()
 
+    @property
+    def revision(self) -> int:
+        """A number that grows with every row that is written."""
+        return self._db.conn.total_changes
+
     def page(
         self, table: str, conditions: Conditions, order: str, paging: Paging
     ) -> tuple[list[Row], int]:

@@ -50,6 +50,11 @@ class Store:
         """Everything inside is one transaction."""
         return self._database.atomic()
 
+    @property
+    def revision(self) -> int:
+        """The same number means that nothing has been written since."""
+        return self._database.revision
+
     def close(self) -> None:
         """Close the database and let another process in."""
         self._database.close()

@@ -36,7 +36,7 @@ def test_every_step_of_the_demo_holds_and_it_can_be_kept_until_ctrl_c(tmp_path: 
             assert any("Went back to" in line for line in shown)
             collapsed = next(line for line in told if "most frequent class" in line)
             assert "FAILED" in collapsed
-            page = next(line for line in told if line.startswith("fleet page:"))
+            page = next(line for line in told if line.startswith("console:"))
             assert "http://127.0.0.1:" in page
             assert any("Ctrl-C ends everything" in line for line in told)
         finally:

@@ -1,0 +1,1 @@
+"""The pages, one module each. Importing them needs NiceGUI and registers them with it."""

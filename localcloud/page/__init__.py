@@ -1,1 +1,0 @@
-"""The fleet page: what the devices of a project do, for people."""
