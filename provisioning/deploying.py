@@ -117,6 +117,13 @@ class CohortPlanner:
             f"cohort {self._cohort.name} has nothing to go back to; deploy a version instead"
         )
 
+    def like(self, other: CohortPlanner) -> Plan:
+        """What another cohort has; only packages of other programs that it lacks stay."""
+        given = {a.package: a.version for a in other._replaced if not is_companion(a)}
+        dropped = {package for package in self._release_packages if package not in given}
+        model = self._release_packages[0]
+        return self._plan(f"{model} {given.get(model)} from {other._cohort.name}", given, dropped)
+
     def _plan(self, name: str, versions: Mapping[str, str], without: set[str]) -> Plan:
         kept = {a.package: a for a in self._replaced if not is_companion(a)}
         chosen = kept | {package: self._get(package, v) for package, v in versions.items()}

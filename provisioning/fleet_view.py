@@ -24,6 +24,8 @@ PARALLEL = 8
 _ROLLED_BACK = frozenset(
     {"commit-window-failed", "engine-failing", "crash-loop", "operator-rollback"}
 )
+# Serving already, and not yet sure that it stays.
+_ON_TRIAL = frozenset({"activating", "confirming", "rolling-back"})
 _NO_DIFFICULTY = frozenset({0, 1})  # Golioth's reasons "ready" and "updated successfully"
 TROUBLES = ("rolled back", "refused", "failing", "stale", "updating", "awaited", "disabled")
 """What a device may be other than "current" or "idle", the most pressing first."""
@@ -32,6 +34,7 @@ Versions = Mapping[str, str]
 
 
 class _Release(BaseModel):
+    id: str | None = None
     versions: dict[str, str] = {}
 
 
@@ -53,7 +56,8 @@ class DeviceView:
     """One device: ``runs`` and ``wanted`` are versions by package, ``why`` is for people.
 
     ``status`` is "current" where it runs what its cohort was given, "idle" where that is nothing,
-    else one of TROUBLES. ``seen`` is when the device was last heard of.
+    else one of TROUBLES. ``seen`` is when the device was last heard of, ``release`` the id of the
+    release it runs, None where it does not say.
     """
 
     name: str
@@ -65,6 +69,7 @@ class DeviceView:
     runs: Versions
     wanted: Versions
     why: str = ""
+    release: str | None = None
 
 
 class FleetView:
@@ -130,6 +135,7 @@ def view_of(
         seen=max((at for at in (seen, gone) if at), default=None),
         runs=_of(runs, release_packages),
         wanted=_of(wanted, release_packages),
+        release=document.active.id if document and document.active else None,
     )
     status, why = _judged(view, device, document)
     return replace(view, status=status, why=why)
@@ -143,7 +149,8 @@ def _judged(view: DeviceView, device: Device, document: _StateDocument | None) -
     if not view.wanted:
         return "idle", "its cohort was given nothing" if view.cohort else "in no cohort"
     if view.runs == view.wanted:
-        return "current", ""
+        trial = document.state if document and document.state in _ON_TRIAL else ""
+        return ("updating" if trial else "current"), trial
     if document is None:
         return _judged_by_reports(device)
     return _judged_by_document(document)

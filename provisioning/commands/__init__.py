@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provisioning.commands import ca, compare, deploy, device, enroll, fleet
+from provisioning.commands import ca, compare, deploy, device, enroll, fleet, promote
 
 _HELP = (
     "Make devices trusted members of a fleet: certificates, packs, enrolment."
@@ -32,3 +32,4 @@ def register(app: typer.Typer) -> None:
     deploy.register(app)
     fleet.register(app)
     compare.register(app)
+    promote.register(app)

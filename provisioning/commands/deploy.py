@@ -54,6 +54,7 @@ def deploy(
     """
     from dataclasses import replace
 
+    from provisioning.commands.output import print_json
     from provisioning.deploying import CohortPlanner, cohort_named
 
     versions = _versions(package or [])
@@ -66,11 +67,14 @@ def deploy(
         if name is not None:
             plan = replace(plan, name=name)
         if not as_json:
-            _show_plan(plan)
+            show_plan(plan)
         if plan.is_news and not as_json and not yes and sys.stdin.isatty():
             typer.confirm("Deploy this?", abort=True)
         deployment = plan.deploy(management) if plan.is_news else None
-    _show(plan, deployment, as_json=as_json)
+    if as_json:
+        print_json(document_of(plan, deployment))
+    else:
+        show_deployed(plan, deployment)
 
 
 def _chosen(
@@ -112,7 +116,8 @@ def _check_usage(
         raise WrongUsage(f"--package and --without both name {both[0]}")
 
 
-def _show_plan(plan: Plan) -> None:
+def show_plan(plan: Plan) -> None:
+    """What changes, package by package."""
     from provisioning.commands.output import print_rows
 
     rows = [{**asdict(change), "change": _change(change)} for change in plan.changes]
@@ -127,13 +132,10 @@ def _change(change: Change) -> str:
     return "dropped" if change.after is None else "changes"
 
 
-def _show(plan: Plan, deployment: Deployment | None, *, as_json: bool) -> None:
-    from provisioning.commands.output import print_json
-
+def show_deployed(plan: Plan, deployment: Deployment | None) -> None:
+    """What came of it; None for a plan that changes nothing."""
     cohort = plan.cohort
-    if as_json:
-        print_json(_document(plan, deployment))
-    elif deployment is None:
+    if deployment is None:
         typer.echo(f"cohort {cohort.name} has this already; nothing was deployed")
     else:
         devices = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
@@ -141,7 +143,8 @@ def _show(plan: Plan, deployment: Deployment | None, *, as_json: bool) -> None:
         typer.echo(f"→ edgeferry fleet --cohort {cohort.name} --watch")
 
 
-def _document(plan: Plan, deployment: Deployment | None) -> dict[str, Any]:
+def document_of(plan: Plan, deployment: Deployment | None) -> dict[str, Any]:
+    """The same for scripts."""
     made = deployment and {
         "id": deployment.deployment_id,
         "name": plan.name,

@@ -107,7 +107,7 @@ class BackgroundCloud:
 
     cloud: LocalCloud
     operator_file: Path
-    _loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop
 
     def management(self) -> Management:
         return Management(self.cloud.http_url, self.cloud.api_key, self.cloud.project.id)
@@ -118,7 +118,7 @@ class BackgroundCloud:
         async def there() -> Any:
             return call()
 
-        return asyncio.run_coroutine_threadsafe(there(), self._loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(PATIENCE)
 
 
 @contextmanager

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from aiocoap import POST, Message
 
-from tests.support.provisioning import BackgroundCloud
+from protocol.client import ClientLink, connect
+from protocol.credentials import PskCredential
+from protocol.formats import ContentFormat
+from protocol.report import OtaReason, OtaReport, OtaState, encode_report
+from provisioning.management import Management
+from tests.support.provisioning import PATIENCE, BackgroundCloud
 
 Json = dict[str, Any]
 
@@ -96,3 +104,58 @@ def stream(cloud: BackgroundCloud, device_id: str, path: str, documents: Iterabl
             cloud.cloud.store.stream.add(project, device_id, path.split("/"), document)
 
     cloud.in_its_loop(add)
+
+
+class SpeakingDevice:
+    """A device on real DTLS that says what a test wants it to."""
+
+    def __init__(
+        self, cloud: BackgroundCloud, management: Management, name: str, cohort: str
+    ) -> None:
+        self.id = management.create_device(name, cohort_id=cohort).id
+        self._cloud = cloud
+        identity = management.add_psk(self.id, name, f"key-of-{name}").identity
+        credential = PskCredential(identity, f"key-of-{name}".encode())
+        self._link: ClientLink = self._in_loop(connect(*cloud.cloud.coap_address, credential))
+
+    def close(self) -> None:
+        self._in_loop(self._link.close())
+
+    def runs(
+        self,
+        release: str,
+        versions: dict[str, str],
+        state: str = "idle",
+        error: str | None = None,
+    ) -> None:
+        """Tell the state document."""
+        last = {"release": "r", "reason": error, "detail": "in words"} if error else None
+        active = {"id": release, "versions": versions}
+        self._say(".d/edgeferry", {"state": state, "active": active, "last_error": last})
+
+    def reports(self, package: str, target: str | None, *codes: tuple[OtaState, OtaReason]) -> None:
+        """Report an update's way, as one package after another does."""
+        for state, reason in codes:
+            report = OtaReport(package, state, reason, "1", target)
+            self._post(f".u/c/{package}", encode_report(report, ContentFormat.JSON))
+
+    def measured(self, documents: Iterable[Json]) -> None:
+        """Stream some metrics; the cloud takes 20 requests in a second."""
+        for document in documents:
+            self._say(".s/edgeferry/metrics", document)
+
+    def _say(self, path: str, document: Json) -> None:
+        self._post(path, json.dumps(document).encode())
+
+    def _post(self, path: str, body: bytes) -> None:
+        message = Message(
+            code=POST,
+            uri_path=path.split("/"),
+            payload=body,
+            content_format=int(ContentFormat.JSON),
+        )
+        answer = self._in_loop(self._link.request(message))
+        assert answer.code.is_successful(), f"{path}: {answer.code} {answer.payload!r}"
+
+    def _in_loop(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._cloud.loop).result(PATIENCE)

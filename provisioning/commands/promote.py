@@ -1,0 +1,203 @@
+"""``edgeferry promote``: what a canary runs goes on to the fleet, if it did well."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provisioning.commands.deploy import document_of, show_deployed, show_plan
+from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.table import Table
+
+    from provisioning.analysis.promotion import Criteria, Criterion
+    from provisioning.deploying import Plan
+    from provisioning.operator_settings import OperatorSettings
+    from provisioning.promoting import Promotion
+    from provisioning.resources import Deployment
+
+_CRITERIA = "Criteria"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(promote)
+
+
+def _criterion(text: str, *names: str, least: float = 0, most: float | None = None) -> Any:
+    return typer.Option(*names, help=text, min=least, max=most, rich_help_panel=_CRITERIA)
+
+
+@configured(CLOUD, PACKAGES)
+def promote(
+    settings: OperatorSettings,
+    source: Annotated[str, typer.Option("--from", help="The canary cohort, by name or id.")],
+    target: Annotated[str, typer.Option("--to", help="The cohort that gets it, by name or id.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the criteria are met; deploy nothing.")
+    ] = False,
+    confirmed: Annotated[
+        float, _criterion("Share of the canary's devices that serve it, confirmed, in %.", most=100)
+    ] = 100.0,
+    observe: Annotated[
+        float, _criterion("Minutes of its frames from so many devices.", "--observe-minutes")
+    ] = 60.0,
+    frames: Annotated[int, _criterion("Frames of it, of all devices together.")] = 1000,
+    accuracy: Annotated[
+        float, _criterion("Most accuracy may be worse, in points.", "--accuracy-margin")
+    ] = 2.0,
+    confidence: Annotated[
+        float, _criterion("Most the mean best score may be worse.", "--confidence-margin", most=1)
+    ] = 0.05,
+    errors: Annotated[
+        float, _criterion("Most the share of errors may be worse, in points.", "--errors-margin")
+    ] = 0.5,
+    dropped: Annotated[
+        float, _criterion("Most the share dropped may be worse, in points.", "--dropped-margin")
+    ] = 1.0,
+    latency: Annotated[
+        float, _criterion("Most the latency (p95) may be worse, in %.", "--latency-margin")
+    ] = 20.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 30.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout-minutes", min=0, help="Give up after so long; 0 looks once."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy what a canary cohort was given to another cohort, once it proved good there.
+
+    Waits until all criteria are met, and ends with status 1 as soon as one can't be met any more.
+    The devices must serve the release and none may have taken it back; it must have been watched
+    long enough, and be no worse than the release that the other cohort runs at the same time (or
+    else the canary ran before) by more than the margins. A measure counts as no worse only when
+    the whole range its difference may lie in says so: `edgeferry compare` shows the same ranges.
+    What is not measured on both sides, like accuracy without labelled pictures, is left out.
+    """
+    from provisioning.analysis.promotion import Criteria, Outcome, decision
+    from provisioning.deploying import cohort_named
+    from provisioning.promoting import Promotion
+
+    criteria = Criteria(
+        confirmed=confirmed / 100,
+        observed=timedelta(minutes=observe),
+        frames=frames,
+        accuracy=accuracy / 100,
+        confidence=confidence,
+        errors=errors / 100,
+        dropped=dropped / 100,
+        latency=latency / 100,
+    )
+    with management_of(settings) as management:
+        promotion = Promotion(
+            management,
+            cohort_named(management, source),
+            cohort_named(management, target),
+            settings.release_packages,
+        )
+        plan = promotion.plan
+        if not as_json:
+            show_plan(plan)
+        if not plan.is_news:
+            _end(_Result(plan, [], None, "unchanged"), as_json=as_json)
+            return
+        if not (check or yes or as_json) and sys.stdin.isatty():
+            typer.confirm("Deploy this once the criteria are met?", abort=True)
+        patience = 0.0 if check else None if timeout is None else 60 * timeout
+        found = _watch(promotion, criteria, every, patience)
+        met = decision(found) is Outcome.MET
+        deployment = plan.deploy(management) if met and not check else None
+    outcome = "deployed" if deployment else "met" if met else str(decision(found))
+    _end(_Result(plan, found, deployment, outcome), as_json=as_json)
+    if not met:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Result:
+    plan: Plan
+    criteria: Sequence[Criterion]
+    deployment: Deployment | None
+    outcome: str
+
+
+def _watch(
+    promotion: Promotion, criteria: Criteria, every: float, patience: float | None
+) -> list[Criterion]:
+    """Look until it is decided, for ``patience`` seconds at most; Ctrl-C promotes nothing."""
+    from provisioning.analysis.promotion import Outcome, decision, judge
+
+    began = time.monotonic()
+    with _progress() as show:
+        while True:
+            found = judge(promotion.look(), criteria)
+            show(found)
+            waited = time.monotonic() - began
+            undecided = decision(found) is Outcome.WAITING
+            if not undecided or (patience is not None and waited + every > patience):
+                return found
+            time.sleep(every)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Sequence[Criterion]], None]]:
+    """The criteria on standard error while they are waited for; silent where nobody watches."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda found: live.update(_table(found), refresh=True)
+
+
+def _table(criteria: Sequence[Criterion]) -> Table:
+    from rich.table import Table
+
+    table = Table("criterion", "", "found", "asked", box=None, pad_edge=False)
+    for each in criteria:
+        table.add_row(each.name, each.outcome, each.figure, each.limit)
+    return table
+
+
+def _end(result: _Result, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from provisioning.commands.output import print_json
+
+    if as_json:
+        criteria = [asdict(criterion) for criterion in result.criteria]
+        document = document_of(result.plan, result.deployment)
+        print_json({**document, "outcome": result.outcome, "criteria": criteria})
+        return
+    if result.criteria:
+        Console(highlight=False, emoji=False, markup=False).print(_table(result.criteria))
+    if result.deployment or result.outcome == "unchanged":
+        show_deployed(result.plan, result.deployment)
+    elif result.outcome == "met":
+        typer.echo("the criteria are met; without --check it would be deployed")
+    else:
+        typer.echo(f"not promoted: {_unmet(result.criteria)}")
+
+
+def _unmet(criteria: Sequence[Criterion]) -> str:
+    from provisioning.analysis.promotion import Outcome
+
+    failed = [each.name for each in criteria if each.outcome is Outcome.FAILED]
+    waiting = [each.name for each in criteria if each.outcome is Outcome.WAITING]
+    said = [f"failed: {', '.join(failed)}"] if failed else []
+    said += [f"not met yet: {', '.join(waiting)}"] if waiting else []
+    return "; ".join(said)

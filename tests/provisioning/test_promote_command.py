@@ -1,0 +1,237 @@
+"""``edgeferry promote`` against a real local cloud, with devices that speak over real DTLS."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from protocol.report import OtaReason, OtaState
+from provisioning.management import Management
+from provisioning.metrics import METRICS_PATH
+from tests.support.provisioning import PATIENCE, BackgroundCloud, Operator, Run
+from tests.support.telemetry import SpeakingDevice, minutes, stream
+
+NEW = {"ai-model": "2", "labels": "2"}
+TAKEN_BACK = (
+    (OtaState.UPDATING, OtaReason.FIRMWARE_UPDATE_FAILED),
+    (OtaState.IDLE, OtaReason.READY),
+)
+
+
+@dataclass
+class Fleet:
+    """Cohorts of its own for each test: production runs version 1, the canary was given 2."""
+
+    operator: Operator
+    cloud: BackgroundCloud
+    management: Management
+    name: str
+    devices: list[SpeakingDevice] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.canary = self.management.create_cohort(f"{self.name}-canary")
+        self.production = self.management.create_cohort(f"{self.name}-production")
+        self.deploy(self.production, "1", "firmware")
+        self.deploy(self.canary, "2")
+        self.devices = [
+            SpeakingDevice(self.cloud, self.management, f"{self.name}-{i}", self.canary)
+            for i in range(2)
+        ]
+        # Production's devices matter by what they measured alone.
+        for i in range(2):
+            old = self.management.create_device(f"{self.name}-old-{i}", cohort_id=self.production)
+            stream(self.cloud, old.id, METRICS_PATH, minutes(40, seed=i, accuracy=0.9))
+
+    def deploy(self, cohort: str, version: str, *others: str) -> None:
+        known = {(a.package, a.version): a.id for a in self.management.artifacts()}
+        wanted = [("ai-model", version), ("labels", version), *((name, "7") for name in others)]
+        self.management.deploy(cohort, "", [known[each] for each in wanted])
+
+    def serve(self, **figures: Any) -> None:
+        """All of the canary's devices serve the release, and measured this."""
+        for i, device in enumerate(self.devices):
+            device.runs("release-of-2", NEW)
+            measured = minutes(40, seed=10 + i, version="2", **{"accuracy": 0.95, **figures})
+            device.measured(measured[:2])
+            stream(self.cloud, device.id, METRICS_PATH, measured)
+
+    def promote(self, *options: str) -> Run:
+        return self.operator.edgeferry(
+            "promote",
+            *("--from", f"{self.name}-canary", "--to", f"{self.name}-production"),
+            *("--observe-minutes", "30", "--json"),
+            *options,
+        )
+
+    def in_production(self) -> dict[str, str]:
+        known = {a.id: a for a in self.management.artifacts()}
+        active = next(iter(self.management.deployments(self.production)))
+        return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
+
+
+@pytest.fixture(scope="module")
+def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
+    with running_cloud.management() as management:
+        for version in "12":
+            management.publish("ai-model", version, b"model " + version.encode())
+            management.publish("labels", version, b"red\n")
+        management.publish("golden-set", "1", b"pictures")
+        management.publish("firmware", "7", b"of another program")
+        yield management
+
+
+@pytest.fixture
+def fleet(
+    bare: Operator,
+    running_cloud: BackgroundCloud,
+    management: Management,
+    request: pytest.FixtureRequest,
+) -> Iterator[Fleet]:
+    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
+    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    fleet = Fleet(bare, running_cloud, management, name)
+    yield fleet
+    for device in fleet.devices:
+        device.close()
+
+
+def found(run: Run) -> dict[str, str]:
+    return {each["name"]: each["outcome"] for each in run.document["criteria"]}
+
+
+def test_a_good_canary_goes_to_production_and_other_programs_stay(fleet: Fleet) -> None:
+    fleet.serve()
+    only_checked = fleet.promote("--check")
+    assert (only_checked.status, only_checked.document["outcome"]) == (0, "met"), only_checked
+    assert fleet.in_production()["ai-model"] == "1"
+    run = fleet.promote()
+    assert run.status == 0, run.output
+    assert set(found(run).values()) == {"met"}
+    assert run.document["outcome"] == "deployed"
+    assert fleet.in_production() == {**NEW, "firmware": "7"}
+    again = fleet.promote()
+    assert (again.status, again.document["outcome"]) == (0, "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("figures", "criterion"),
+    [
+        ({"accuracy": 0.7}, "accuracy"),
+        ({"confidence": 0.7}, "confidence"),
+        ({"errors": 60}, "errors"),
+        ({"dropped": 90}, "dropped frames"),
+        ({"p95": 40.0}, "latency p95"),
+    ],
+)
+def test_a_worse_canary_is_refused(fleet: Fleet, figures: dict[str, Any], criterion: str) -> None:
+    fleet.serve(**figures)
+    run = fleet.promote()
+    assert run.status == 1
+    assert {name for name, outcome in found(run).items() if outcome != "met"} == {criterion}
+    assert found(run)[criterion] == "failed"
+    assert fleet.in_production()["ai-model"] == "1"
+
+
+def test_a_canary_that_one_device_took_back_is_refused_even_if_it_serves_it_now(
+    fleet: Fleet,
+) -> None:
+    fleet.serve()
+    fleet.devices[0].reports("ai-model", "2", *TAKEN_BACK)
+    run = fleet.promote()
+    assert (run.status, found(run)["rolled back or refused"]) == (1, "failed")
+    fleet.devices[1].runs("release-of-1", {"ai-model": "1", "labels": "1"}, error="too-slow")
+    (said,) = (
+        each["figure"]
+        for each in fleet.promote().document["criteria"]
+        if each["name"] == "rolled back or refused"
+    )
+    assert f"{fleet.name}-1 refused: too-slow: in words" in said
+    assert f"{fleet.name}-0 ai-model 2" in said
+
+
+def test_it_waits_for_what_is_not_met_yet(fleet: Fleet) -> None:
+    fleet.serve()
+    fleet.devices[0].runs("release-of-2", NEW, state="confirming")
+    assert found(fleet.promote("--check"))["devices"] == "not yet"
+    run = fleet.promote("--timeout-minutes", "0")
+    assert (run.status, run.document["outcome"]) == (1, "not yet")
+
+    def confirm() -> None:
+        time.sleep(0.5)
+        fleet.devices[0].runs("release-of-2", NEW)
+
+    thread = threading.Thread(target=confirm)
+    thread.start()
+    run = fleet.promote("--every", "0.2", "--timeout-minutes", str(PATIENCE / 60))
+    thread.join()
+    assert (run.status, run.document["outcome"]) == (0, "deployed")
+
+
+def test_another_deployment_meanwhile_ends_it(fleet: Fleet) -> None:
+    def change() -> None:
+        time.sleep(0.5)
+        fleet.deploy(fleet.canary, "1")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    run = fleet.promote("--every", "0.2", "--timeout-minutes", str(PATIENCE / 60))
+    thread.join()
+    assert run.status == 1
+    assert "given something else meanwhile" in run.error
+    assert fleet.in_production()["ai-model"] == "1"
+
+
+def test_where_production_measured_nothing_the_canary_is_compared_with_itself(
+    fleet: Fleet,
+) -> None:
+    silent = fleet.management.create_cohort(f"{fleet.name}-silent")
+    fleet.deploy(silent, "1")
+    for device in fleet.devices:
+        device.runs("release-of-2", NEW)
+    run = fleet.promote("--to", silent, "--check")
+    assert found(run)["confidence"] == "not yet"
+    for i, device in enumerate(fleet.devices):
+        stream(fleet.cloud, device.id, METRICS_PATH, minutes(40, seed=i, first=500))
+    fleet.deploy(fleet.canary, "2")
+    fleet.serve(accuracy=None)
+    run = fleet.promote("--to", silent, "--check")
+    assert run.status == 0, run.output
+    assert found(run)["accuracy"] == "skipped"
+    (figure,) = (
+        each["figure"] for each in run.document["criteria"] if each["name"] == "confidence"
+    )
+    assert f"in {fleet.name}-canary" in figure
+
+
+def test_people_read_a_table_and_what_is_missing(fleet: Fleet) -> None:
+    fleet.serve(accuracy=0.7)
+    run = fleet.operator.edgeferry(
+        "promote", "--from", f"{fleet.name}-canary", "--to", f"{fleet.name}-production", "--check"
+    )
+    assert run.status == 1
+    assert "ai-model  1       2      changes" in run.output
+    assert "not promoted: not met yet: observed, accuracy" in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--from", "typo"), "no cohort typo"),
+        (("--to", "CANARY"), "can't be promoted to itself"),
+        (("--from", "EMPTY"), "was given nothing yet"),
+    ],
+)
+def test_what_cannot_be_promoted_is_refused(
+    fleet: Fleet, options: tuple[str, str], said: str
+) -> None:
+    empty = fleet.management.create_cohort(f"{fleet.name}-empty")
+    names = {"CANARY": fleet.canary, "EMPTY": empty}
+    run = fleet.promote(options[0], names.get(options[1], options[1]))
+    assert run.status == 2
+    assert said in run.error
