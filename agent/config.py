@@ -29,13 +29,14 @@ from agent.samples.settings import SampleSettings
 from agent.store.names import PackageNames
 from agent.telemetry.settings import TelemetrySettings
 from agent.trial.settings import ProofSettings
+from agent.trust.settings import TrustSettings
 from agent.window_settings import WindowSettings
 from agent.worker.settings import DEFAULT_STATE_DIR, WorkerSettings
 from states.gates import Gates, TimeWindow
 from states.policy import Policy
 
 DEFAULT_PATH = Path("/etc/edgeferry/agent.toml")
-PACKAGES = 4
+PACKAGES = 5
 
 
 class Section(BaseModel):
@@ -60,6 +61,10 @@ class DeviceSettings(Section):
         description="Optional package holding labelled pictures in a ZIP, on which a model is "
         "tried before it serves (docs/golden-set.md).",
     )
+    signature_package: str = Field(
+        "release-signature",
+        description="Package holding the signature of a release, if [trust] names keys.",
+    )
     keep_releases: int = Field(2, ge=0, description="Releases kept beside active and previous.")
     reserve_bytes: int = Field(
         8 << 20, ge=0, description="Space left free, so that a full disk can still be reported."
@@ -78,8 +83,8 @@ class DeviceSettings(Section):
 
     @model_validator(mode="after")
     def _one_package_each(self) -> Self:
-        if len(self.names.handled) < PACKAGES:
-            raise ValueError("two of the four packages have the same name; give each its own")
+        if len({*self.names.handled, self.signature_package}) < PACKAGES:
+            raise ValueError("two of the five packages have the same name; give each its own")
         return self
 
 
@@ -139,6 +144,7 @@ class Settings(BaseSettings):
 
     golioth: GoliothSettings = GoliothSettings()
     device: DeviceSettings = DeviceSettings()
+    trust: TrustSettings = TrustSettings()
     download: DownloadSettings = DownloadSettings()
     update: UpdateSettings = UpdateSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -166,12 +172,13 @@ class Settings(BaseSettings):
         )
 
     def policy(self) -> Policy:
-        """The numbers the law goes by."""
+        """The numbers the law goes by. Raises ConfigurationError for a key nobody can read."""
         update, device = self.update, self.device
         default = Policy()
         deadlines = {**default.deadlines, "confirming": update.window_seconds}
         return Policy(
             required_packages=(device.model_package, device.labels_package),
+            trusted_keys=self.trust.keys(),
             largest_release=device.largest_release,
             first_retry=update.first_retry_seconds,
             longest_retry=update.longest_retry_seconds,

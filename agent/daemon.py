@@ -34,6 +34,7 @@ from agent.telemetry.metrics import MetricsReporter
 from agent.telemetry.pace import Pace
 from agent.telemetry.vitals import vitals
 from agent.trial.verifier import ReleaseVerifier
+from agent.trust.documents import SignatureDocuments
 from agent.worker.errors import WorkerError
 from agent.worker.versions import ModelVersions
 from agent.worker_port.client import WorkerClient
@@ -64,7 +65,7 @@ class Agent:
 
     def __init__(self, settings: Settings, resources: ExitStack) -> None:
         self._settings = settings
-        self._handled = settings.device.names.handled
+        self._policy = settings.policy()
         self._store = open_store(settings)
         self._store.prepare()
         journal_path = settings.device.state_dir / "state.db"
@@ -78,7 +79,7 @@ class Agent:
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
-        self._conductor = Conductor(self._ports(), settings.policy(), self._progress.on_progress)
+        self._conductor = Conductor(self._ports(), self._policy, self._progress.on_progress)
         self._deliveries = [
             Delivery(self._journal.outbox, self._session, urgency)
             for urgency in (REPORTS, TELEMETRY)
@@ -120,7 +121,16 @@ class Agent:
         verifier = ReleaseVerifier(store, settings.worker, device.names, settings.update)
         gate = FileGate(device.state_dir, settings.gates())
         fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)
-        return Ports(self._journal, store, fetcher, verifier, self._worker, gate, LoopClock())
+        return Ports(
+            journal=self._journal,
+            store=store,
+            fetcher=fetcher,
+            signatures=SignatureDocuments(store, device.names.handled),
+            verifier=verifier,
+            worker=self._worker,
+            gate=gate,
+            clock=LoopClock(),
+        )
 
     def _active_release(self) -> Release | None:
         active = self._store.active()
@@ -135,7 +145,9 @@ class Agent:
 
     def _on_manifest(self, manifest: Manifest) -> None:
         self._identity.on_answer()
-        self._conductor.offer(deployment_of(manifest, self._handled))
+        device, signed = self._settings.device, bool(self._policy.trusted_keys)
+        signature_package = device.signature_package if signed else None
+        self._conductor.offer(deployment_of(manifest, device.names.handled, signature_package))
 
     def _on_connection(self, connected: bool, error: ProtocolError | None) -> None:
         self._identity.on_connection(connected, error)
@@ -188,7 +200,7 @@ class Agent:
         patience = stall_seconds(
             self._settings.download.bytes_per_second, self._settings.golioth.requests_per_second
         )
-        liveness = Liveness(self._settings.policy().deadlines, patience)
+        liveness = Liveness(self._policy.deadlines, patience)
         return Supervision(self._conductor, self._progress, liveness, self._active_release)
 
     async def run(self) -> None:

@@ -119,6 +119,11 @@ def encode_manifest(manifest: Manifest, content_format: int) -> bytes:
     return dump_document(document, content_format, "manifest")
 
 
+def is_sha256(text: str) -> bool:
+    """Whether the text is a SHA-256 as manifests have it: 64 lower-case hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def _components(fields: Fields) -> tuple[Component, ...]:
     listed = fields.find(*_COMPONENTS)
     where = fields.place(*_COMPONENTS)
@@ -141,7 +146,7 @@ def _components(fields: Fields) -> tuple[Component, ...]:
 
 def _component(fields: Fields) -> Component:
     sha256 = fields.text(*_COMPONENT_HASH, limit=MAX_TEXT)
-    if not _SHA256.fullmatch(sha256):
+    if not is_sha256(sha256):
         raise CodecError(
             f"{fields.place(*_COMPONENT_HASH)}: must be a SHA-256 as 64 lower-case"
             f" hexadecimal digits, not {shown(sha256)}"

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from states.decisions import Consideration, consider, give_way, supersedes
+from states.decisions import STARTING, Consideration, consider, give_way, supersedes
 from states.gates import Step
 from states.machine import SUPERSEDABLE, UpdateMachine
 from states.model import Deployment
@@ -145,7 +145,7 @@ class Conductor:
         self._news.clear()
         offered = self._offered
         verdict = self._consider(offered)
-        if verdict is Consideration.NEW and offered is not None:
+        if verdict in STARTING and offered is not None:
             self._move("offer", self._begin(offered))
         elif verdict is not Consideration.NOTHING_DEPLOYED and offered is not None:
             self._ports.journal.note_manifest(offered)
@@ -236,8 +236,10 @@ class Conductor:
                     return move
 
     def _consider(self, offered: Deployment | None) -> Consideration:
-        rejected = offered is not None and self._ports.journal.is_rejected(offered.release.id)
-        return consider(offered, self._ports.store.active(), rejected)
+        journal, active = self._ports.journal, self._ports.store.active()
+        refused = offered is not None and journal.is_refused(offered)
+        heard = offered is not None and journal.trust().has_accepted(offered)
+        return consider(offered, active, refused, heard)
 
     def _make(self, move: Move) -> None:
         if self._update is None or move.event == "again":

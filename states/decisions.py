@@ -23,24 +23,39 @@ class Consideration(StrEnum):
     NOTHING_DEPLOYED = "nothing-deployed"
     ALREADY_ACTIVE = "already-active"
     ALREADY_REJECTED = "already-rejected"
+    NEWLY_SIGNED = "newly-signed"
     NEW = "new"
 
 
-def consider(deployment: Deployment | None, active: str | None, rejected: bool) -> Consideration:
-    """Decide whether a manifest starts an update. ``active`` is the serving release's id."""
+STARTING = frozenset({Consideration.NEW, Consideration.NEWLY_SIGNED})
+"""What starts an update; that of a release which serves ends once its signature was heard."""
+
+
+def consider(
+    deployment: Deployment | None, active: str | None, rejected: bool, heard: bool = True
+) -> Consideration:
+    """Decide whether a manifest starts an update. ``active`` is the serving release's id.
+
+    ``rejected`` is the content or the signature, ``heard`` says that the latter was accepted. A
+    new signature of what serves is heard too: with it come newer keys and a higher number.
+    """
     if deployment is None or not deployment.release.packages:
         return Consideration.NOTHING_DEPLOYED
     if deployment.release.id == active:
-        return Consideration.ALREADY_ACTIVE
+        settled = heard or rejected or deployment.signature is None
+        return Consideration.ALREADY_ACTIVE if settled else Consideration.NEWLY_SIGNED
     return Consideration.ALREADY_REJECTED if rejected else Consideration.NEW
 
 
 def supersedes(offered: Deployment | None, update: Update) -> bool:
     """Whether a manifest replaces the update under way: other content, whatever its number.
 
-    An empty manifest does too: what was deployed has been withdrawn.
+    An empty manifest does too: what was deployed has been withdrawn. So does another signature,
+    for the one before may be one that is refused, or not to be had.
     """
-    return offered is None or offered.release.id != update.release_id
+    if offered is None or offered.release.id != update.release_id:
+        return True
+    return offered.signature_id != update.deployment.signature_id
 
 
 def give_way(state: str, offered: Deployment | None, wanted: Consideration) -> Move | None:

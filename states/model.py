@@ -66,9 +66,16 @@ class Companion:
 class Deployment:
     """A release as one manifest offered it. ``sequence`` orders manifests, not content.
 
-    ``companions`` are a shorter way to the same release and no part of its identity.
+    ``companions`` are a shorter way to the same release, ``signature`` is on whose word it is
+    deployed; neither is part of its identity. Only devices that ask for signatures look at one.
     """
 
     sequence: int
     release: Release
     companions: tuple[Companion, ...] = ()
+    signature: Package | None = None
+
+    @property
+    def signature_id(self) -> str:
+        """Tells the signatures under one release apart: a SHA-256, or a word for none."""
+        return self.signature.sha256 if self.signature else "none"

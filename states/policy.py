@@ -51,10 +51,13 @@ class Policy:
     """Limits and times, in seconds and bytes.
 
     ``deadlines`` holds the longest stay per state; Idle and AwaitingRetry have none of their own.
+    With ``trusted_keys`` only releases are taken that one of them stands for.
     ``jitter(low, high)`` picks a delay, so that a fleet does not come back in step.
     """
 
     required_packages: tuple[str, ...] = ("ai-model", "labels")
+    trusted_keys: frozenset[str] = frozenset()
+    largest_signature: int = 64 << 10
     largest_release: int = 1 << 30
     first_retry: float = 5.0
     longest_retry: float = HOUR

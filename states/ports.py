@@ -14,6 +14,7 @@ from typing import Protocol
 from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
 from states.reasons import Rejection, Transient
+from states.trust import SignedRelease, Trust
 from states.update import Transition, Update
 
 Evidence = Mapping[str, object]
@@ -162,6 +163,16 @@ class Fetcher(Protocol):
         """
 
 
+class Signatures(Protocol):
+    """Reads signature documents; whose word counts is not decided there."""
+
+    def read(self, signature: Package) -> SignedRelease:
+        """What a signature package on disk says, and which keys verifiably signed it.
+
+        Raises Rejected for what is no such document, and Postponed.
+        """
+
+
 class Verifier(Protocol):
     """Proves a release before anything serves it."""
 
@@ -224,13 +235,26 @@ class Journal(Protocol):
         """A number no update has had."""
 
     def is_rejected(self, release_id: str) -> bool:
-        """Whether this content was rejected and nobody has cleared that."""
+        """Whether this content was rejected, whoever signed it, and nobody has cleared that."""
+
+    def is_refused(self, deployment: Deployment) -> bool:
+        """Whether this content was rejected, or the signature it is deployed with."""
 
     def rejected_releases(self) -> tuple[str, ...]:
         """Ids of rejected content, the newest first."""
 
     def clear_rejection(self, release_id: str) -> None:
-        """Forget that this content was rejected; raises Postponed."""
+        """Forget that this content was rejected, or its signature; raises Postponed."""
+
+    def trust(self) -> Trust:
+        """Whose word counts, as noted last; that of nobody on a new device."""
+
+    def note_trust(self, trust: Trust) -> None:
+        """Remember whose word counts, durably; raises Postponed.
+
+        Refused signatures are forgotten: those of the release that is accepted now, and all of
+        them where other keys were pinned.
+        """
 
     def sequence_of(self, release_id: str) -> int:
         """The newest sequence number under which this content was deployed; 0 when unknown."""
@@ -269,6 +293,7 @@ class Ports:
     journal: Journal
     store: Store
     fetcher: Fetcher
+    signatures: Signatures
     verifier: Verifier
     worker: Worker
     gate: Gate

@@ -16,6 +16,12 @@ class Rejection(StrEnum):
     UNSUPPORTED_URI = "unsupported-uri"
     SIZE_MISMATCH = "size-mismatch"
     HASH_MISMATCH = "hash-mismatch"
+    SIGNATURE_MISSING = "signature-missing"
+    SIGNATURE_MALFORMED = "signature-malformed"
+    SIGNATURE_BAD = "signature-bad"
+    SIGNATURE_UNKNOWN_KEY = "signature-unknown-key"
+    SIGNATURE_MISMATCH = "signature-mismatch"
+    SIGNATURE_REPLAYED = "signature-replayed"
     LABELS_INVALID = "labels-invalid"
     LABEL_COUNT_MISMATCH = "label-count-mismatch"
     MODEL_INVALID = "model-invalid"
@@ -33,6 +39,19 @@ class Rejection(StrEnum):
     OPERATOR_ROLLBACK = "operator-rollback"
     DEADLINE = "deadline"
     CRASH_LOOP = "crash-loop"
+
+
+ABOUT_SIGNATURE = frozenset(
+    {
+        Rejection.SIGNATURE_MISSING,
+        Rejection.SIGNATURE_MALFORMED,
+        Rejection.SIGNATURE_BAD,
+        Rejection.SIGNATURE_UNKNOWN_KEY,
+        Rejection.SIGNATURE_MISMATCH,
+        Rejection.SIGNATURE_REPLAYED,
+    }
+)
+"""Refusals of a signature: the same release may come again under another one."""
 
 
 class Transient(StrEnum):

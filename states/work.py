@@ -23,6 +23,7 @@ from states.model import Companion
 from states.policy import PolicyInForce
 from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
+from states.signature import SignatureCheck
 from states.update import Move, Outcome, Update
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Work:
         self._policy = policy
         self._progress = progress
         self._confirming = Confirming(ports, policy)
+        self._signature = SignatureCheck(ports, policy)
         self.wake = asyncio.Event()
         self.of: dict[str, Callable[[Update], Coroutine[Any, Any, Move]]] = {
             "manifest-received": self._plan,
@@ -53,6 +55,11 @@ class Work:
 
     async def _plan(self, update: Update) -> Move:
         store, release = self._ports.store, update.deployment.release
+        if self._signature.must_fetch(update.deployment):
+            why = self._ports.gate.closed(Step.DOWNLOAD)
+            if why is not None:
+                return Move("hold", detail=why)
+        await self._signature.check(update.deployment)
         if store.active() == release.id:
             return Move("discard", Outcome.UNNEEDED)
         move = plan(update, self._holdings(update), self._policy.now)
@@ -93,6 +100,7 @@ class Work:
 
     async def _verify(self, update: Update) -> Move:
         release, journal = update.deployment.release, self._ports.journal
+        await self._signature.check(update.deployment)
         known_good = release.id in journal.confirmed_releases()
         try:
             trial = await self._ports.verifier.verify(release, known_good)
@@ -148,7 +156,8 @@ class Work:
     async def _held(self, update: Update) -> Move:
         """Wait until what comes next may begin."""
         missing = self._ports.store.missing(update.deployment.release)
-        step = Step.DOWNLOAD if missing else Step.ACTIVATION
+        fetching = bool(missing) or self._signature.must_fetch(update.deployment)
+        step = Step.DOWNLOAD if fetching else Step.ACTIVATION
         while self._ports.gate.closed(step) is not None:
             await self._ports.clock.sleep(self._policy.now.gate_interval)
         return Move("release")

@@ -9,8 +9,12 @@ from protocol.manifest import Component, Manifest
 from states.model import Companion, Deployment, Package, Release
 
 
-def deployment_of(manifest: Manifest, handled: frozenset[str]) -> Deployment | None:
+def deployment_of(
+    manifest: Manifest, handled: frozenset[str], signature_package: str | None = None
+) -> Deployment | None:
     """What a manifest deploys of the packages this agent handles; None when nothing.
+
+    ``signature_package`` carries the release's signature; None on devices that ask for none.
 
     Other packages belong to other updaters on the device and are ignored, so that a change of
     theirs does not touch the model; so are patches that make no package of this deployment.
@@ -19,7 +23,9 @@ def deployment_of(manifest: Manifest, handled: frozenset[str]) -> Deployment | N
     if not packages:
         return None
     release = Release(packages)
-    return Deployment(manifest.sequence, release, tuple(_companions(manifest, release)))
+    signatures = (_package(c) for c in manifest.components if c.package == signature_package)
+    companions = tuple(_companions(manifest, release))
+    return Deployment(manifest.sequence, release, companions, next(signatures, None))
 
 
 def _companions(manifest: Manifest, release: Release) -> Iterator[Companion]:

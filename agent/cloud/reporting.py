@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from agent.journal.outbox import Kind, Message
 from protocol.report import OtaReason, OtaReport, OtaState
 from states.model import Release
-from states.reasons import Rejection, Transient
+from states.reasons import ABOUT_SIGNATURE, Rejection, Transient
 from states.update import Outcome, Transition, Update
 
 STATE_PATH = "edgeferry"
@@ -38,6 +38,7 @@ _REASON: dict[Rejection | Transient | None, OtaReason] = {
     Rejection.UNSUPPORTED_URI: OtaReason.INVALID_URI,
     Rejection.SIZE_MISMATCH: OtaReason.INTEGRITY_CHECK_FAILURE,
     Rejection.HASH_MISMATCH: OtaReason.INTEGRITY_CHECK_FAILURE,
+    **dict.fromkeys(ABOUT_SIGNATURE, OtaReason.INTEGRITY_CHECK_FAILURE),
     Rejection.MODEL_UNSUPPORTED: OtaReason.UNSUPPORTED_PACKAGE_TYPE,
     Transient.LINK_LOST: OtaReason.CONNECTION_LOST,
     Transient.DISK_FULL: OtaReason.NOT_ENOUGH_FLASH_MEMORY,

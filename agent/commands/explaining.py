@@ -74,7 +74,8 @@ class Explainer:
         ]
         cost = self._query("SELECT * FROM costs WHERE update_id = ?", number)
         rejected = self._query(
-            "SELECT reason, detail, at FROM rejections WHERE release_id = ?", update["release_id"]
+            "SELECT reason, detail, at FROM rejections WHERE release_id = ? ORDER BY at DESC",
+            update["release_id"],
         )
         under_way = self._present.update_id == number
         return {

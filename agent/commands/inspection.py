@@ -25,10 +25,12 @@ from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
 from agent.journal.outbox import Kind, waiting
 from agent.journal.schema import open_for_reading
+from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
 from agent.store.lock import LOCK_FILE
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
+from agent.trust.status import trust_status
 from agent.worker_port.client import WorkerClient
 from states.model import Package, Release
 from states.ports import Postponed
@@ -68,6 +70,7 @@ class Inspector:
             "link_error_code": link.get("code"),
             "certificate": certificate_status(self._fact(CERTIFICATE_FACT, {}), known_time),
             "clock": clock_status(known_time),
+            "trust": trust_status(as_trust(self._fact_text(TRUST_FACT))),
             "active": self._described(self._store.active()),
             "previous": self._described(self._store.previous()),
             "target": self._target(update) if update else None,
@@ -113,7 +116,9 @@ class Inspector:
         """Every release on disk, the newest first, with what is known of it."""
         active, previous = self._store.active(), self._store.previous()
         confirmed = {r["release_id"]: r["at"] for r in self._rows("SELECT * FROM confirmations")}
-        rejected = {r["release_id"]: r["reason"] for r in self._rows("SELECT * FROM rejections")}
+        # A refused signature says nothing of the release, which may have come with another one.
+        rejections = (r for r in self._rows("SELECT * FROM rejections") if not r.get("signature"))
+        rejected = {r["release_id"]: r["reason"] for r in rejections}
         found = []
         for release_id in self._store.releases():
             described = self._described(release_id)

@@ -21,11 +21,13 @@ from agent.doctor.reachability import examine_reachability
 from agent.doctor.server_roots import examine_server_roots
 from agent.doctor.services import examine_services
 from agent.doctor.storage import examine_disk, examine_journal
+from agent.doctor.trust import examine_trust
 from agent.doctor.worker import examine_runtime, examine_worker
 from agent.errors import ConfigurationError
 
 EXAMINATIONS: dict[str, Examination] = {
     "credentials": examine_credentials,
+    "trust": examine_trust,
     "clock": examine_clock,
     "server roots": examine_server_roots,
     "network": examine_reachability,

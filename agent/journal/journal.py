@@ -17,9 +17,11 @@ from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.measurements import JournalMeasurements
 from agent.journal.outbox import STREAM_BYTES, Message, Outbox
 from agent.journal.schema import journal_errors, open_journal, utc_now
+from agent.journal.trust import TRUST_FACT, as_fact, as_trust
 from states.model import Companion, Deployment, Package, Release
 from states.ports import Evidence, Stored
-from states.reasons import Rejection, Transient
+from states.reasons import ABOUT_SIGNATURE, Rejection, Transient
+from states.trust import Trust
 from states.update import Outcome, Transition, Update
 
 KEPT_TRANSITIONS, KEPT_UPDATES = 10_000, 1_000
@@ -162,9 +164,16 @@ class SqliteJournal:
         if transition.target == "idle":
             self._db.table("updates").update(update.id, {"finished_at": now})
         if isinstance(update.reason, Rejection) and transition.event in REJECTING:
-            rejection = {"reason": update.reason, "detail": update.detail, "at": now}
+            about_signature = update.reason in ABOUT_SIGNATURE
             self._db.table("rejections").upsert(
-                {"release_id": update.release_id, **rejection}, pk="release_id"
+                {
+                    "release_id": update.release_id,
+                    "signature": update.deployment.signature_id if about_signature else "",
+                    "reason": update.reason,
+                    "detail": update.detail,
+                    "at": now,
+                },
+                pk=("release_id", "signature"),
             )
         if transition.event == "confirm":
             self._db.execute("DELETE FROM confirmations WHERE release_id = ?", [update.release_id])
@@ -193,19 +202,40 @@ class SqliteJournal:
         return int(highest) + 1
 
     def is_rejected(self, release_id: str) -> bool:
-        """Whether this content was rejected and nobody has cleared that."""
-        query = "SELECT 1 FROM rejections WHERE release_id = ?"
+        """Whether this content was rejected, whoever signed it, and nobody has cleared that."""
+        query = "SELECT 1 FROM rejections WHERE release_id = ? AND signature = ''"
         return self._db.execute(query, [release_id]).fetchone() is not None
+
+    def is_refused(self, deployment: Deployment) -> bool:
+        """Whether this content was rejected, or the signature it is deployed with."""
+        query = "SELECT 1 FROM rejections WHERE release_id = ? AND signature IN ('', ?)"
+        values = [deployment.release.id, deployment.signature_id]
+        return self._db.execute(query, values).fetchone() is not None
 
     def rejected_releases(self) -> tuple[str, ...]:
         """Ids of rejected content, the newest first."""
         rows = self._db.execute("SELECT release_id FROM rejections ORDER BY at DESC, rowid DESC")
-        return tuple(release_id for (release_id,) in rows)
+        return tuple(dict.fromkeys(release_id for (release_id,) in rows))
 
     def clear_rejection(self, release_id: str) -> None:
-        """Forget that this content was rejected; raises Postponed."""
+        """Forget that this content was rejected, or its signature; raises Postponed."""
         with journal_errors(), self._db.atomic():
             self._db.table("rejections").delete_where("release_id = ?", [release_id])
+
+    def trust(self) -> Trust:
+        """Whose word counts, as noted last; that of nobody on a new device."""
+        return as_trust(self.fact(TRUST_FACT))
+
+    def note_trust(self, trust: Trust) -> None:
+        """Remember whose word counts; forget refused signatures. Raises Postponed."""
+        with journal_errors(), self._db.atomic():
+            same_keys = trust.pinned == self.trust().pinned
+            self.note_fact(TRUST_FACT, as_fact(trust))
+            refused = self._db.table("rejections")
+            if same_keys:
+                refused.delete_where("signature != '' AND release_id = ?", [trust.release])
+            else:
+                refused.delete_where("signature != ''")
 
     def sequence_of(self, release_id: str) -> int:
         """The newest sequence number under which this content was deployed; 0 when unknown."""
@@ -275,6 +305,7 @@ def _as_row(update: Update) -> dict[str, Any]:
         "sequence": update.deployment.sequence,
         "packages": json.dumps(packages),
         "companions": json.dumps(companions),
+        "signature": json.dumps(asdict(deployment.signature)) if deployment.signature else None,
         "fallback": update.fallback,
         "attempts": update.attempts,
         "resumes": update.resumes,
@@ -291,9 +322,10 @@ def _as_update(row: dict[str, Any]) -> Update:
         Companion(c["package"], c["base"], Package(**c["patch"]))
         for c in json.loads(row["companions"])
     )
+    signature = Package(**json.loads(row["signature"])) if row["signature"] else None
     return Update(
         id=row["id"],
-        deployment=Deployment(row["sequence"], Release(packages), companions),
+        deployment=Deployment(row["sequence"], Release(packages), companions, signature),
         fallback=row["fallback"],
         attempts=row["attempts"],
         resumes=row["resumes"],

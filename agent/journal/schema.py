@@ -167,6 +167,31 @@ def telemetry(db: Database) -> None:
     """)
 
 
+@migrations()
+def signatures_of_releases(db: Database) -> None:
+    """Remember the signature a release was deployed with, and which of them was refused.
+
+    A rejection without a signature is one of the content itself.
+    """
+    db.execute("ALTER TABLE updates ADD COLUMN signature TEXT")
+    db.execute("ALTER TABLE rejections RENAME TO rejections_before")
+    db.execute("""
+        CREATE TABLE rejections (
+            release_id TEXT NOT NULL,
+            signature TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (release_id, signature)
+        ) STRICT
+    """)
+    db.execute(
+        "INSERT INTO rejections SELECT release_id, '', reason, detail, at FROM rejections_before"
+        " ORDER BY rowid"
+    )
+    db.execute("DROP TABLE rejections_before")
+
+
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
 

@@ -22,6 +22,7 @@ from agent.parts import open_store, worker_of
 from agent.store.release_store import ReleaseStore
 from agent.trial.trial import TrialLimits
 from agent.trial.verifier import ReleaseVerifier
+from agent.trust.documents import SignatureDocuments
 from agent.worker_port.client import WorkerClient
 from demo.stage import Device, await_that
 from states.conductor import Conductor
@@ -93,7 +94,8 @@ class ServingDevice:
             store, settings.worker, settings.device.names, settings.update, limits
         )
         gate = FileGate(settings.device.state_dir, settings.gates())
-        ports = Ports(journal, store, self._shelf, verifier, worker, gate, LoopClock())
+        documents = SignatureDocuments(store, settings.device.names.handled)
+        ports = Ports(journal, store, self._shelf, documents, verifier, worker, gate, LoopClock())
         self._conductor = Conductor(ports, settings.policy())
         self._sequence = 0
         self.good = self.release(good)

@@ -22,7 +22,8 @@ from states.ports import (
     Stored,
     WorkerFigures,
 )
-from states.reasons import Rejection
+from states.reasons import ABOUT_SIGNATURE, Rejection
+from states.trust import SignedRelease, Trust
 from states.update import Transition, Update
 
 
@@ -77,6 +78,9 @@ class MemoryJournal:
     elapsed: float | None = 0.0
     steps: list[Transition] = field(default_factory=list)
     rejected: dict[str, str] = field(default_factory=dict)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Signatures that were refused, by release and signature."""
+    trusted: Trust = field(default_factory=Trust)
     confirmed: list[str] = field(default_factory=list)
     noted: list[int] = field(default_factory=list)
     evidences: list[tuple[int, str, Evidence]] = field(default_factory=list)
@@ -98,7 +102,11 @@ class MemoryJournal:
             "roll_back",
             "demote",
         }:
-            self.rejected[update.release_id] = str(update.reason)
+            if update.reason in ABOUT_SIGNATURE:
+                offer = (update.release_id, update.deployment.signature_id)
+                self.refused[offer] = str(update.reason)
+            else:
+                self.rejected[update.release_id] = str(update.reason)
         if transition.event == "confirm":
             self.confirmed.insert(0, update.release_id)
 
@@ -111,11 +119,28 @@ class MemoryJournal:
     def is_rejected(self, release_id: str) -> bool:
         return release_id in self.rejected
 
+    def is_refused(self, deployment: Deployment) -> bool:
+        offer = (deployment.release.id, deployment.signature_id)
+        return self.is_rejected(deployment.release.id) or offer in self.refused
+
     def rejected_releases(self) -> tuple[str, ...]:
-        return tuple(reversed(self.rejected))
+        refused = (release_id for release_id, _ in self.refused)
+        return tuple(dict.fromkeys([*reversed(self.rejected), *refused]))
 
     def clear_rejection(self, release_id: str) -> None:
         self.rejected.pop(release_id, None)
+        self._forget_refused(lambda refused: refused == release_id)
+
+    def _forget_refused(self, of: Callable[[str], bool]) -> None:
+        self.refused = {offer: why for offer, why in self.refused.items() if not of(offer[0])}
+
+    def trust(self) -> Trust:
+        return self.trusted
+
+    def note_trust(self, trust: Trust) -> None:
+        same_keys = trust.pinned == self.trusted.pinned
+        self.trusted = trust
+        self._forget_refused(lambda refused: refused == trust.release or not same_keys)
 
     def sequence_of(self, release_id: str) -> int:
         known = [s.update.deployment for s in self.steps if s.update]
@@ -157,6 +182,8 @@ class World:
     folders: dict[str, Release] = field(default_factory=dict)
     current: str | None = None
     previous_link: str | None = None
+    documents: dict[str, SignedRelease] = field(default_factory=dict)
+    """What signature packages say, by their SHA-256."""
     free: int = 1_000_000
     partial: dict[str, int] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
@@ -243,6 +270,12 @@ class World:
             self.blobs.add(package.sha256)
             progress(package.size, package.size)
 
+    # Signatures
+    def read(self, signature: Package) -> SignedRelease:
+        assert signature.sha256 in self.blobs
+        self.meet("read")
+        return self.documents[signature.sha256]
+
     # Verifier
     async def verify(self, wanted: Release, known_good: bool) -> Evidence:
         self.meet("verify")
@@ -317,7 +350,7 @@ class Device:
     def start(self) -> Conductor:
         """Start the agent anew on what the journal holds."""
         world = self.world
-        ports = Ports(self.journal, world, world, world, world, world, self.clock)
+        ports = Ports(self.journal, world, world, world, world, world, world, self.clock)
         return Conductor(ports, self.policy)
 
     @asynccontextmanager

@@ -67,3 +67,15 @@ def test_patches_alone_deploy_nothing() -> None:
 def test_a_package_too_large_for_a_patch_comes_in_full() -> None:
     assert companions(replace(MODEL, size=LARGEST), PATCH)
     assert companions(replace(MODEL, size=LARGEST + 1), PATCH) == ()
+
+
+def test_a_signature_is_no_part_of_the_release_either() -> None:
+    part = Component("release-signature", "7", "d" * 64, 900, "/.u/c/release-signature@7")
+    manifest = Manifest(1, (MODEL, LABELS, part))
+    plain = deployment_of(manifest, HANDLED)
+    signed = deployment_of(manifest, HANDLED, "release-signature")
+    assert plain is not None
+    assert signed is not None
+    assert plain.signature is None, "nobody asks for one"
+    assert signed.signature == Package("release-signature", "7", "d" * 64, 900)
+    assert signed.release == plain.release

@@ -138,6 +138,38 @@ def test_a_release_that_was_left_is_rejected_until_an_operator_clears_it(path: P
     assert journal.sequence_of("unknown") == 0
 
 
+def test_a_refused_signature_is_no_refusal_of_what_it_signs(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    bad, good = (
+        replace(UPDATE.deployment, signature=Package("release-signature", n, n * 64, 900, "/x"))
+        for n in "12"
+    )
+    refused = replace(UPDATE, deployment=bad, reason=Rejection.SIGNATURE_BAD)
+    journal.commit(step("reject", "manifest-received", "reporting", refused))
+    stored = journal.load().update
+    assert stored is not None
+    assert stored.deployment.signature == bad.signature
+    assert [journal.is_refused(each) for each in (bad, good)] == [True, False]
+    assert not journal.is_rejected(UPDATE.release_id)
+    assert journal.rejected_releases() == (UPDATE.release_id,)
+    journal.note_trust(replace(journal.trust(), release=UPDATE.release_id, signature="2" * 64))
+    assert not journal.is_refused(bad)
+
+
+def test_rejections_from_before_signatures_are_of_the_content(path: Path) -> None:
+    journal = SqliteJournal(path, silent)
+    db = journal._db
+    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'signatures_of_releases'")
+    db.execute("ALTER TABLE updates DROP COLUMN signature")
+    db.execute("DROP TABLE rejections")
+    db.execute("CREATE TABLE rejections (release_id, reason, detail, at)")
+    db.execute("INSERT INTO rejections VALUES (?, 'deadline', 'late', 'then')", ["r" * 16])
+    journal.close()
+    journal = SqliteJournal(path, silent)
+    assert journal.is_rejected("r" * 16)
+    assert journal.rejected_releases() == ("r" * 16,)
+
+
 def test_old_history_is_forgotten_and_what_was_learnt_is_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""Whose signed releases this device takes."""
