@@ -57,7 +57,6 @@ class Policy:
 
     required_packages: tuple[str, ...] = ("ai-model", "labels")
     trusted_keys: frozenset[str] = frozenset()
-    largest_signature: int = 64 << 10
     largest_release: int = 1 << 30
     first_retry: float = 5.0
     longest_retry: float = HOUR

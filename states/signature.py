@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 from states.deltas import bytes_to_fetch
 from states.model import Deployment, Package, Release
-from states.policy import Policy
 from states.ports import Ports, Rejected
 from states.reasons import Rejection
 from states.trust import SignedRelease, Trust, followed
+
+LARGEST = 64 << 10
+"""Bytes a signature package may have."""
 
 _SHORT = 12
 _MOST_NAMED = 3
@@ -111,9 +113,8 @@ def _named(keys: Iterable[str]) -> str:
 class SignatureCheck:
     """Lets only deployments pass that a trusted key stands for, and remembers what it learned."""
 
-    def __init__(self, ports: Ports, policy: Policy) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._policy = policy
 
     def must_fetch(self, deployment: Deployment) -> bool:
         """Whether the signature is needed and not on disk."""
@@ -151,9 +152,9 @@ class SignatureCheck:
             raise Rejected(Rejection.SIGNATURE_MALFORMED, detail) from fault
 
     async def _fetch(self, signature: Package, release: Release) -> None:
-        store, largest = self._ports.store, self._policy.largest_signature
-        if signature.size > largest:
-            detail = f"{signature.size} bytes; a signature has {largest} at most"
+        store = self._ports.store
+        if signature.size > LARGEST:
+            detail = f"{signature.size} bytes; a signature has {LARGEST} at most"
             raise Rejected(Rejection.SIGNATURE_MALFORMED, detail)
         if bytes_to_fetch(signature, store) > store.available_bytes():
             store.collect((release,), self._ports.journal.confirmed_releases())

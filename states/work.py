@@ -39,7 +39,7 @@ class Work:
         self._policy = policy
         self._progress = progress
         self._confirming = Confirming(ports, policy)
-        self._signature = SignatureCheck(ports, policy)
+        self._signature = SignatureCheck(ports)
         self.wake = asyncio.Event()
         self.of: dict[str, Callable[[Update], Coroutine[Any, Any, Move]]] = {
             "manifest-received": self._plan,
