@@ -26,6 +26,7 @@ from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
 from agent.samples.settings import SampleSettings
+from agent.service.logs import CloudLevelName, LogLevelName
 from agent.store.names import PackageNames
 from agent.telemetry.settings import TelemetrySettings
 from agent.trial.settings import ProofSettings
@@ -130,9 +131,12 @@ class UpdateSettings(ProofSettings, WindowSettings):
 
 
 class LogSettings(Section):
-    """What the agent writes to standard error."""
+    """What the agent writes to standard error, and sends to the cloud's log."""
 
-    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level.")
+    level: LogLevelName = Field("info", description="Least level: debug, info, warning or error.")
+    cloud_level: CloudLevelName = Field(
+        "warning", description="Least level of what goes to the cloud's log too; off for nothing."
+    )
 
 
 class Settings(BaseSettings):
@@ -174,18 +178,14 @@ class Settings(BaseSettings):
     def policy(self) -> Policy:
         """The numbers the law goes by. Raises ConfigurationError for a key nobody can read."""
         update, device = self.update, self.device
-        default = Policy()
-        deadlines = {**default.deadlines, "confirming": update.window_seconds}
         return Policy(
             required_packages=(device.model_package, device.labels_package),
             trusted_keys=self.trust.keys(),
             largest_release=device.largest_release,
             first_retry=update.first_retry_seconds,
             longest_retry=update.longest_retry_seconds,
-            window=update.window_limits(),
-            deadlines=deadlines,
             jitter=random.SystemRandom().uniform,
-        )
+        ).with_window(update.window_limits())
 
 
 def load_settings(path: Path | None) -> Settings:

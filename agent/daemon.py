@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 from agent.cloud.delivery import REPORTS, TELEMETRY, Delivery
@@ -24,7 +25,9 @@ from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
 from agent.operations import SOCKET_FILE, Operations
 from agent.parts import open_store, worker_of
+from agent.remote.live_settings import LiveSettings
 from agent.service.liveness import Liveness, stall_seconds
+from agent.service.logs import STANDARD_ERROR, set_level
 from agent.service.notify import notify
 from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
@@ -39,9 +42,11 @@ from agent.worker.errors import WorkerError
 from agent.worker.versions import ModelVersions
 from agent.worker_port.client import WorkerClient
 from agent.worker_port.report import WorkerReport
+from agent.worker_port.tuning import SampleTuning
 from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
+from protocol.subscriptions import Subscriptions
 from states.conductor import Conductor
 from states.model import Release
 from states.ports import Ports, Postponed
@@ -75,6 +80,8 @@ class Agent:
             stream_bytes=settings.telemetry.queue_bytes,
         )
         resources.callback(self._journal.close)
+        self.live = LiveSettings(settings, self._journal)
+        """The configuration with what the operator has set."""
         self._identity = DeviceIdentity(settings.golioth, settings.device.state_dir, self._journal)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
@@ -85,6 +92,7 @@ class Agent:
             for urgency in (REPORTS, TELEMETRY)
         ]
         self._metrics_pace = Pace(settings.telemetry.metrics_seconds)
+        self._follow_settings()
 
     def _open_session(self) -> DeviceSession:
         golioth = self._settings.golioth
@@ -96,14 +104,24 @@ class Agent:
             now=self._identity.now,
             settings=SessionSettings(
                 requests_per_second=golioth.requests_per_second or None,
-                bytes_per_second=self._settings.download.bytes_per_second or None,
                 poll_interval=golioth.poll_seconds,
                 keepalive_interval=golioth.keep_alive_seconds,
                 handshake_timeout=golioth.handshake_seconds,
             ),
             on_manifest=self._on_manifest,
             on_connection=self._on_connection,
+            subscriptions=Subscriptions(settings=self.live.take),
         )
+
+    def _follow_settings(self) -> None:
+        live, policy = self.live, self._policy
+        live.follow(
+            lambda s: s.update.window_limits(),
+            lambda limits: self._conductor.go_by(policy.with_window(limits)),
+        )
+        live.follow(lambda s: s.download.bytes_per_second or None, self._session.limit_bytes)
+        live.follow(lambda s: s.log.level, partial(set_level, STANDARD_ERROR))
+        live.follow(lambda s: s.telemetry.metrics_seconds, self._metrics_pace.change)
 
     def _ports(self) -> Ports:
         settings, store = self._settings, self._store
@@ -119,6 +137,7 @@ class Agent:
         )
         self._progress.count(downloader)
         verifier = ReleaseVerifier(store, settings.worker, device.names, settings.update)
+        self.live.follow(lambda s: s.update, partial(setattr, verifier, "proof"))
         gate = FileGate(device.state_dir, settings.gates())
         fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)
         return Ports(
@@ -197,10 +216,12 @@ class Agent:
         )
 
     def _supervision(self) -> Supervision:
-        patience = stall_seconds(
-            self._settings.download.bytes_per_second, self._settings.golioth.requests_per_second
+        liveness = Liveness(self._policy.deadlines)
+        requests = self._settings.golioth.requests_per_second
+        self.live.follow(
+            lambda s: stall_seconds(s.download.bytes_per_second, requests),
+            partial(setattr, liveness, "stall_seconds"),
         )
-        liveness = Liveness(self._policy.deadlines, patience)
         return Supervision(self._conductor, self._progress, liveness, self._active_release)
 
     async def run(self) -> None:
@@ -215,9 +236,13 @@ class Agent:
                 group.create_task(self._await_worker())
                 group.create_task(self._answer_operators())
                 group.create_task(self._identity.run(self._session))
+                group.create_task(self.live.run(self._session))
                 if isinstance(self._worker, WorkerClient):
                     report = WorkerReport(self._worker, self._journal.outbox)
                     group.create_task(report.run())
+                    tuning = SampleTuning(self._worker, self._settings.samples.choice)
+                    self.live.follow(lambda s: s.samples.choice, tuning.want)
+                    group.create_task(tuning.run())
                     group.create_task(self._metrics(self._worker).run())
                 for delivery in self._deliveries:
                     group.create_task(delivery.run())

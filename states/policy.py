@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from states.reasons import Transient
 
@@ -81,6 +81,11 @@ class Policy:
         }
     )
     jitter: Callable[[float, float], float] = no_jitter
+
+    def with_window(self, limits: WindowLimits) -> Policy:
+        """The same with other limits of the commit window."""
+        deadlines = {**self.deadlines, "confirming": limits.seconds}
+        return replace(self, window=limits, deadlines=deadlines)
 
     def retry_delay(self, attempts: int) -> float:
         """Seconds to wait after ``attempts`` earlier failures: doubling, capped, jittered."""

@@ -31,6 +31,9 @@ def show_status(status: Document) -> None:
         table.add_row("[bold]waits", status["waits_for"])
     elif status["hold"] != "nothing":
         table.add_row("[bold]hold", f"{status['hold']} is on hold")
+    if (settings := status["settings"])["version"]:
+        told = f"{len(settings['in_force'])} set in the cloud, {len(settings['refused'])} refused"
+        table.add_row("[bold]settings", told)
     if status["last_error"]:
         error = status["last_error"]
         what = f"{error['reason']}: {error['detail']}"

@@ -27,6 +27,8 @@ from agent.journal.outbox import Kind, waiting
 from agent.journal.schema import open_for_reading
 from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
+from agent.remote.keys import merge
+from agent.remote.live_settings import SETTINGS_FACT, remembered
 from agent.store.lock import LOCK_FILE
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
@@ -80,6 +82,7 @@ class Inspector:
             "rejected": self._rows("SELECT release_id AS id, reason, detail, at FROM rejections"),
             "last_error": self._last_error(),
             "next_try_in_s": self._next_try(machine, update),
+            "settings": self._settings_from_afar(),
             "hold": str(read_hold(self._settings.device.state_dir)),
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
@@ -186,6 +189,13 @@ class Inspector:
         if self._store.has(package):
             return package.size
         return JournalCheckpoints(self._db).held_bytes(package.sha256)
+
+    def _settings_from_afar(self) -> Document:
+        """What the operator set in the cloud: what is in force of it, and what was refused."""
+        sent = remembered(self._fact_text(SETTINGS_FACT))
+        merged = merge(self._settings, sent.values)
+        refused = [{**asdict(error), "code": int(error.code)} for error in merged.errors]
+        return {"version": sent.version, "in_force": dict(merged.in_force), "refused": refused}
 
     def _last_error(self) -> Document | None:
         return self._row(

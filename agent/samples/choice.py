@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from agent.samples.settings import SampleSettings
+from agent.samples.settings import SampleChoice
 
 
 class Why(StrEnum):
@@ -19,7 +19,7 @@ class Why(StrEnum):
 class Chooser:
     """Chooses by confidence and chance, with a pause after each choice for that reason."""
 
-    def __init__(self, settings: SampleSettings, chance: Callable[[], float]) -> None:
+    def __init__(self, settings: SampleChoice, chance: Callable[[], float]) -> None:
         """``chance`` gives numbers from 0 to below 1."""
         self._settings = settings
         self._chance = chance

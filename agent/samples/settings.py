@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class SampleSettings(BaseModel):
-    """Which pictures are kept for training."""
+class SampleChoice(BaseModel):
+    """Which pictures are kept for training; may be changed while the worker runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,17 @@ class SampleSettings(BaseModel):
     cooldown_seconds: float = Field(
         10.0, ge=0, description="Shortest time between two pictures kept for the same reason."
     )
+
+
+class SampleSettings(SampleChoice):
+    """Which pictures are kept for training."""
+
     quota_bytes: int = Field(
         64 << 20, gt=0, description="Most they take of the disk; the oldest go first."
     )
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of the pictures kept.")
+
+    @property
+    def choice(self) -> SampleChoice:
+        """The part that may be changed while the worker runs."""
+        return SampleChoice(**{name: getattr(self, name) for name in SampleChoice.model_fields})

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.samples.choice import Chooser, Why
-from agent.samples.settings import SampleSettings
+from agent.samples.settings import SampleChoice, SampleSettings
 from agent.samples.store import SampleStore
 from agent.store.files import Files, storage_errors
 from agent.worker.camera.frames import Frame, FrameStore
@@ -65,6 +65,7 @@ class SampleTaker:
         self._frames = frames
         self._versions = versions
         self._store = SampleStore(state_dir, Files(), quota_bytes=settings.quota_bytes, group=group)
+        self._choice = settings.choice
         self._chooser = Chooser(settings, random.SystemRandom().random)
         self._orders: queue.Queue[_Order | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
@@ -77,6 +78,16 @@ class SampleTaker:
     def start(self) -> None:
         """Be ready to write."""
         self._thread.start()
+
+    @property
+    def choice(self) -> SampleChoice:
+        """Which pictures are kept."""
+        return self._choice.model_copy(update={"on": self.on})
+
+    def choose_by(self, choice: SampleChoice) -> None:
+        """Keep other pictures from now on, until the worker starts again."""
+        self.on, self._choice = choice.on, choice
+        self._chooser = Chooser(choice, random.SystemRandom().random)
 
     def stop(self) -> None:
         """Write what was chosen and end; a disk that hangs is waited for 5 s."""

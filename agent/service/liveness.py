@@ -36,7 +36,8 @@ class Liveness:
         self, deadlines: Mapping[str, float], stall_seconds: float = STALL_SECONDS
     ) -> None:
         self._deadlines = deadlines
-        self._stall_seconds = stall_seconds
+        self.stall_seconds = stall_seconds
+        """May change with the caps that it follows from."""
         self._step: tuple[int, str] | None = None
         self._step_began = 0.0
         self._download: tuple[int, bool, int] | None = None
@@ -61,7 +62,7 @@ class Liveness:
         if sight.state != "downloading" or not sight.connected:
             return None
         # Where a restart did not help, the next one is put off: never a loop of restarts.
-        patience = self._stall_seconds * 2.0 ** min(sight.resumes, MOST_DOUBLINGS)
+        patience = self.stall_seconds * 2.0 ** min(sight.resumes, MOST_DOUBLINGS)
         if now - self._download_moved <= patience:
             return None
         return f"nothing was downloaded for {patience:g} s though the link is up"

@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TextIO
+from typing import Literal, TextIO, TypeAlias
+
+LogLevelName: TypeAlias = Literal["debug", "info", "warning", "error"]
+CloudLevelName: TypeAlias = Literal["debug", "info", "warning", "error", "off"]
+
+STANDARD_ERROR, CLOUD = "standard-error", "cloud"
+"""Names of the handlers whose level may change."""
 
 _FOR_PEOPLE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FOR_JOURNALD = "%(name)s: %(message)s"
@@ -44,6 +50,25 @@ def set_up_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     journald = is_journald(sys.stderr)
     handler.setFormatter(JournaldFormatter() if journald else logging.Formatter(_FOR_PEOPLE))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    handler.name = STANDARD_ERROR
+    logging.basicConfig(handlers=[handler])
+    set_level(STANDARD_ERROR, level)
     # aiocoap logs each failed exchange; what matters of that is logged by the session.
     logging.getLogger("coap").setLevel(logging.ERROR)
+
+
+def set_level(name: str, level: str) -> None:
+    """Change the least level of the handler of that name; what no handler wants is not made."""
+    root = logging.getLogger()
+    handlers = [handler for handler in root.handlers if handler.name in {STANDARD_ERROR, CLOUD}]
+    for handler in handlers:
+        if handler.name == name:
+            handler.setLevel(logging.CRITICAL + 1 if level == "off" else level.upper())
+    if handlers:
+        root.setLevel(min(handler.level for handler in handlers))
+
+
+def level_of(name: str) -> str | None:
+    """The least level of the handler of that name, None when there is none."""
+    found = (h.level for h in logging.getLogger().handlers if h.name == name)
+    return next((logging.getLevelName(level).lower() for level in found), None)

@@ -53,7 +53,8 @@ class ReleaseVerifier:
         self._store = store
         self._worker = worker
         self._names = names
-        self._proof = proof
+        self.proof = proof
+        """What is asked of a candidate; another one holds for the next that is judged."""
         self._limits = limits or TrialLimits(
             wall_seconds=proof.trial_seconds,
             golden_pictures=proof.golden_pictures,
@@ -80,7 +81,7 @@ class ReleaseVerifier:
         if not known_good:
             active, active_evidence = await self._try_active(golden)
         evidence = self._evidence(report, golden, active_evidence)
-        fault = judge(report.findings, active, self._proof.proof_limits())
+        fault = judge(report.findings, active, self.proof.proof_limits())
         if fault is not None:
             raise Rejected(fault.reason, fault.detail, evidence)
         logger.info("release %s passed its trial: %s", release.id, report)
@@ -147,7 +148,7 @@ class ReleaseVerifier:
                 "sha256": package.sha256,
             }
             return _GoldenSource(self._store.blob_path(package), named, own=True)
-        folder = self._proof.golden_set
+        folder = self.proof.golden_set
         return _GoldenSource(folder, {"folder": str(folder)}, own=False) if folder else None
 
     def _evidence(
@@ -159,7 +160,7 @@ class ReleaseVerifier:
             "golden_set": golden and {**golden.named, "digest": found.digest if found else None},
             "golden": _golden_evidence(found),
             "active": active,
-            "limits": asdict(self._proof.proof_limits()),
+            "limits": asdict(self.proof.proof_limits()),
         }
 
     def _say_what_is_missing(self, report: TrialReport) -> None:

@@ -99,7 +99,7 @@ class WorkerMethods:
 
     async def commit(self, parameters: Parameters) -> dict[str, Any]:
         """Switch to the prepared release; ``watch`` keeps the one before warm."""
-        release, watch = _text(parameters, "release"), flag(parameters, "watch")
+        release, watch = _text(parameters, "release"), _flag(parameters, "watch")
         return await self.swapper.commit(release, watch=watch)
 
     async def settle(self, parameters: Parameters) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _number(parameters: Parameters, name: str, default: int) -> int:
     return value
 
 
-def flag(parameters: Parameters, name: str) -> bool:
+def _flag(parameters: Parameters, name: str) -> bool:
     """A parameter that is true or false, false when not given. Raises ControlError."""
     value = parameters.get(name, False)
     if not isinstance(value, bool):

@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from agent.control import Method, Parameters
+from agent.faults import explain
+from agent.samples.settings import SampleChoice
 from agent.samples.taker import SampleTaker
 from agent.worker.camera.frames import FrameStore
-from agent.worker.methods import WorkerMethods, flag
+from agent.worker.errors import ControlError
+from agent.worker.methods import WorkerMethods
 from agent.worker.notices import Notices
 from agent.worker.preview.settings import PreviewSettings
 from agent.worker.versions import ModelVersions
@@ -55,9 +60,17 @@ class Onlookers:
         return {"capture": self.capture}
 
     async def capture(self, parameters: Parameters) -> dict[str, Any]:
-        """Keep samples or keep none, until told otherwise or the worker starts again."""
-        if "on" in parameters:
-            self._samples.on = flag(parameters, "on")
+        """Keep samples or keep none, or others: keys of ``[samples]``, as far as they are given.
+
+        That holds until told otherwise or the worker starts again.
+        """
+        if parameters:
+            wanted = {**dict(self._samples.choice), **parameters}
+            try:
+                self._samples.choose_by(SampleChoice.model_validate(wanted, strict=True))
+            except ValidationError as faults:
+                told = "; ".join(explain("params", SampleChoice, faults))
+                raise ControlError("bad-request", told) from None
         return self._samples.figures()
 
     def start(self, methods: WorkerMethods, store: FrameStore) -> None:

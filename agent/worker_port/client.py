@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,27 @@ class WorkerClient:
         """The newest classified pictures. Raises Postponed when the worker is away."""
         return await self._ask("results", self._answer_seconds, limit=limit)
 
+    async def capture(self, **choice: object) -> dict[str, Any]:
+        """Change which samples are kept, as far as keys of ``[samples]`` are given.
+
+        Answers with the figures of the samples. Raises Postponed when the worker is away.
+        """
+        return await self._ask("capture", self._answer_seconds, **choice)
+
+    @asynccontextmanager
+    async def presence(self) -> AsyncIterator[asyncio.Future[bytes]]:
+        """A future that is done once the worker that is there now has gone. Raises Postponed."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError as error:
+            raise self._away(error) from error
+        gone = asyncio.ensure_future(reader.read(1))
+        try:
+            yield gone
+        finally:
+            gone.cancel()
+            writer.close()
+
     async def _ask(self, method: str, seconds: float, **params: object) -> dict[str, Any]:
         question = {"id": 1, "method": method, "params": params}
         try:
@@ -91,11 +114,14 @@ class WorkerClient:
                 Transient.WORKER_AWAY, f"the worker did not answer {method} within {seconds:g} s"
             ) from None
         except OSError as error:
-            raise Postponed(
-                Transient.WORKER_AWAY,
-                f"{self._socket}: {error.strerror or error}; is edgeferry worker running?",
-            ) from error
+            raise self._away(error) from error
         return _result(method, answer)
+
+    def _away(self, error: OSError) -> Postponed:
+        return Postponed(
+            Transient.WORKER_AWAY,
+            f"{self._socket}: {error.strerror or error}; is edgeferry worker running?",
+        )
 
     async def _exchange(self, question: bytes) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self._socket, limit=ANSWER_LIMIT)

@@ -67,7 +67,7 @@ async def test_nothing_is_kept_unless_asked_and_it_can_be_asked_at_any_time(tmp_
         assert (await worker.client.call("capture", on=True))["on"] is True
         await until_kept(worker, 1)
         assert (await worker.client.call("capture", on=False))["on"] is False
-        with pytest.raises(Refused, match="neither true nor false"):
+        with pytest.raises(Refused, match="on: Input should be a valid boolean"):
             await worker.client.call("capture", on="yes")
 
 

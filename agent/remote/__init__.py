@@ -1,0 +1,1 @@
+"""What the operator changes and asks from afar: settings, calls, desired values, and the log."""
