@@ -1,7 +1,8 @@
 """Which keys of the configuration the operator may set through Golioth's Settings, and the merge.
 
 The name of a setting is made of the configuration key by one rule: ``update.window_frames`` is
-``UPDATE_WINDOW_FRAMES``; telemetry's keys say by themselves what they are about. What a value may be is said by the configuration's own models alone.
+``UPDATE_WINDOW_FRAMES``; telemetry's keys say by themselves what they are about. What a value may
+be is said by the configuration's own models alone.
 """
 
 from __future__ import annotations
