@@ -122,7 +122,7 @@ async def test_the_parts_go_by_what_was_set_without_a_restart(
         await device.set("DOWNLOAD_BYTES_PER_SECOND", "integer", 0)
 
         async def served() -> bool:
-            return (await device.state("edgeferry/state")) == "idle"
+            return bool(await device.state("edgeferry/state") == "idle")
 
         await until(served, 60)
         story = await worker.client.call("capture")
