@@ -9,6 +9,7 @@ import typer
 
 from agent.commands import device as agent_cli
 from commands import publish as publish_cli
+from commands import samples_pull
 from demo import cli as demo_cli
 from localcloud import cli as localcloud_cli
 from provisioning import commands as provisioning_commands
@@ -26,6 +27,7 @@ agent_cli.register(app)
 localcloud_cli.register(app)
 provisioning_commands.register(app)
 publish_cli.register(app)
+samples_pull.register()
 demo_cli.register(app)
 
 FAILED, WRONG_USAGE = 1, 2

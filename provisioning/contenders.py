@@ -36,12 +36,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Contest:
-    """Both sides, and when what they measured arrived; ``unreadable`` documents were left out."""
+    """Both sides, and when what they measured arrived: ``until`` None means until now.
+
+    ``unreadable`` documents were left out.
+    """
 
     a: Contender
     b: Contender
     since: datetime
-    until: datetime
+    until: datetime | None
     unreadable: int
 
 
@@ -61,12 +64,11 @@ def releases_contest(
     if cohort is not None:
         found = cohort_named(management, cohort)
         devices = [d.id for d in management.devices(cohort_id=found.cohort_id)]
-    end = until or datetime.now(UTC)
-    start = since or end - timedelta(days=USUAL_DAYS)
+    start = since or (until or datetime.now(UTC)) - timedelta(days=USUAL_DAYS)
     reader = MetricsReader(management, devices)
-    seen = reader.read(start, end)
+    seen = reader.read(start, until)
     sides = [Contender(name, _of_release(seen, name, start)) for name in names]
-    return Contest(sides[0], sides[1], start, end, reader.unreadable)
+    return Contest(sides[0], sides[1], start, until, reader.unreadable)
 
 
 def cohorts_contest(
@@ -85,17 +87,16 @@ def cohorts_contest(
     if cohorts[0].cohort_id == cohorts[1].cohort_id:
         raise WrongUsage(f"{names[0]} and {names[1]} are one cohort; name two")
     plans = [CohortPlanner(management, cohort, release_packages) for cohort in cohorts]
-    end = until or datetime.now(UTC)
     start = since or max(
         _since_when(plan, cohort) for plan, cohort in zip(plans, cohorts, strict=True)
     )
     readers = [reader_of(management, cohort) for cohort in cohorts]
     sides = [
-        Contender(name, of_version(reader.read(start, end), plan.version_of(release_packages[0])))
+        Contender(name, of_version(reader.read(start, until), plan.version_of(release_packages[0])))
         for name, reader, plan in zip(names, readers, plans, strict=True)
     ]
     unreadable = sum(reader.unreadable for reader in readers)
-    return Contest(sides[0], sides[1], start, end, unreadable)
+    return Contest(sides[0], sides[1], start, until, unreadable)
 
 
 def reader_of(management: Management, cohort: Cohort) -> MetricsReader:

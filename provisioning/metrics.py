@@ -10,18 +10,19 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from provisioning.batch import for_each
+from provisioning.documents import Part, StreamedDocument, first_fault
 from provisioning.management import Management
 from provisioning.resources import StreamEntry
 
 METRICS_PATH = "edgeferry/metrics"
 PARALLEL = 8
-# What arrives while a page is read may bear an earlier time than what was read.
-_OVERLAP = timedelta(seconds=30)
+# What arrives may be readable in another order: that takes seconds at Golioth.
+_OVERLAP = timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,7 @@ Count = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_unknown(cls, given: Any) -> Any:
-        """A field that is not known is null."""
-        if not isinstance(given, dict):
-            return given
-        return {name: value for name, value in given.items() if value is not None}
-
-
-class Confidence(_Part):
+class Confidence(Part):
     """Of the best scores of an interval's frames; ``histogram`` counts them in tenths."""
 
     sum: float = Field(ge=0)
@@ -49,30 +38,29 @@ class Confidence(_Part):
     histogram: tuple[Count, ...] = ()
 
 
-class Labelled(_Part):
+class Labelled(Part):
     """Of the pictures whose right class is known."""
 
     classified: Count = 0
     correct: Count = 0
 
 
-class Quantiles(_Part):
+class Quantiles(Part):
     """Of a time, in milliseconds."""
 
     p50: Milliseconds | None = None
     p95: Milliseconds | None = None
 
 
-class Drift(_Part):
+class Drift(Part):
     """Population stability index against the release's own first hour on the device."""
 
     psi: float
 
 
-class Metrics(_Part):
+class Metrics(StreamedDocument):
     """What one release did on one device in one interval of ``interval_s`` seconds."""
 
-    format: Literal[1]
     id: str
     interval_s: float = Field(gt=0)
     release: str
@@ -122,19 +110,20 @@ class MetricsReader:
         self._devices: list[str | None] = [None] if device_ids is None else list(set(device_ids))
         self._known: dict[tuple[str, str], Observation] = {}
         self._unreadable: set[tuple[str, datetime]] = set()
-        self._read_to: datetime | None = None
+        # By the cloud's clock, whatever this machine's says.
+        self._newest: datetime | None = None
 
     @property
     def unreadable(self) -> int:
         """Documents that were left out, for they are no metrics of the documented form."""
         return len(self._unreadable)
 
-    def read(self, start: datetime, end: datetime) -> Sequence[Observation]:
+    def read(self, start: datetime, end: datetime | None = None) -> Sequence[Observation]:
         """What arrived from ``start`` on and before ``end``, the oldest first.
 
         A later call with the same ``start`` fetches only what is new. Raises ManagementError.
         """
-        begin = max(start, self._read_to - _OVERLAP) if self._read_to else start
+        begin = max(start, self._newest - _OVERLAP) if self._newest else start
 
         def of_device(device_id: str | None) -> list[StreamEntry]:
             path = METRICS_PATH
@@ -147,18 +136,17 @@ class MetricsReader:
             raise KeyboardInterrupt
         for entry in (entry for entries in batch.done for entry in entries):
             self._take(entry)
-        self._read_to = end
-        found = (each for each in self._known.values() if start <= each.arrived < end)
+        known = self._known.values()
+        found = (o for o in known if start <= o.arrived and (end is None or o.arrived < end))
         return sorted(found, key=lambda each: each.arrived)
 
     def _take(self, entry: StreamEntry) -> None:
+        self._newest = max(entry.time, self._newest or entry.time)
         try:
             metrics = Metrics.model_validate(entry.document)
         except ValidationError as error:
             if not self._unreadable:
-                first = error.errors(include_input=False)[0]
-                place = ".".join(str(part) for part in first["loc"]) or "document"
-                log.warning("metrics of device %s: %s: %s", entry.device_id, place, first["msg"])
+                log.warning("metrics of device %s: %s", entry.device_id, first_fault(error))
             self._unreadable.add((entry.device_id, entry.time))
             return
         # The first to arrive counts, in whatever order pages come.

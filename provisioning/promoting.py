@@ -71,23 +71,22 @@ class Promotion:
         """What is known by now. Raises ManagementError, ChangedMeanwhile."""
         for side in (self._source, self._target):
             self._check_unchanged(side)
-        now = datetime.now(UTC)
         devices = self._fleet.look(lambda: None)
-        before, where = self._before(now)
+        before, where = self._before()
         return Evidence(
             devices,
             self._setbacks(),
-            _of_release(self._source.reader.read(self._begun, now), devices, self._source.version),
+            _of_release(self._source.reader.read(self._begun), devices, self._source.version),
             before,
             where,
         )
 
-    def _before(self, now: datetime) -> tuple[tuple[Observation, ...], str | None]:
+    def _before(self) -> tuple[tuple[Observation, ...], str | None]:
         """Of the target's devices meanwhile; else of the source's before it had the release."""
         target = self._target
         if target.deployment is None:
             return (), None
-        beside = of_version(target.reader.read(self._begun, now), target.version)
+        beside = of_version(target.reader.read(self._begun), target.version)
         if beside:
             return beside, f"in {target.cohort.name}"
         earlier = self._earlier.read(self._begun - BEFORE, self._begun)

@@ -19,7 +19,8 @@ samples = typer.Typer(
     name="samples",
     help="Pictures kept for training: list, export and delete them.\n\n"
     "The worker keeps pictures when [samples] on = true: unsure ones, ones near a threshold and a "
-    "few at random. All of this is safe beside a running worker.",
+    "few at random. All of this is safe beside a running worker. `pull` is for the operator: it "
+    "fetches what devices sent.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -17,10 +17,6 @@ from tests.support.telemetry import metrics, stream
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def now() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=1)
-
-
 def test_what_devices_repeat_counts_once_over_many_pages(running_cloud: BackgroundCloud) -> None:
     with running_cloud.management() as management:
         one, other = (management.create_device(f"repeating-{i}").id for i in range(2))
@@ -28,8 +24,8 @@ def test_what_devices_repeat_counts_once_over_many_pages(running_cloud: Backgrou
         stream(running_cloud, one, METRICS_PATH, [metrics(i, frames=10) for i in range(100, 150)])
         stream(running_cloud, other, METRICS_PATH, [metrics(0, frames=7)])
         stream(running_cloud, other, "edgeferry/samples", [{"format": 1, "id": "no metrics"}])
-        found = MetricsReader(management, [one, other]).read(LONG_AGO, now())
-        everything = MetricsReader(management).read(LONG_AGO, now())
+        found = MetricsReader(management, [one, other]).read(LONG_AGO)
+        everything = MetricsReader(management).read(LONG_AGO)
     assert totals(found) == {"devices": 2, "frames": 1507, "seconds": 151 * 60}
     assert [o for o in everything if o.device in (one, other)] == found
     assert [o.metrics.id for o in found if o.device == one] == [
@@ -41,15 +37,15 @@ def test_a_reader_that_reads_again_adds_what_is_new(running_cloud: BackgroundClo
     with running_cloud.management() as management:
         device = management.create_device("read-twice").id
         reader = MetricsReader(management, [device])
-        assert reader.read(LONG_AGO, now()) == []
+        assert reader.read(LONG_AGO) == []
         stream(running_cloud, device, METRICS_PATH, [metrics(1)])
-        first = reader.read(LONG_AGO, now())
+        first = reader.read(LONG_AGO)
         stream(running_cloud, device, METRICS_PATH, [metrics(1), metrics(2)])
-        assert [o.metrics.id for o in reader.read(LONG_AGO, now())] == [
+        assert [o.metrics.id for o in reader.read(LONG_AGO)] == [
             "5f0c6c3e-000001",
             "5f0c6c3e-000002",
         ]
-        assert reader.read(first[0].arrived + timedelta(microseconds=1), now())[0] != first[0]
+        assert reader.read(first[0].arrived + timedelta(microseconds=1))[0] != first[0]
 
 
 def test_what_is_no_such_document_is_left_out_counted_and_told_once(
@@ -60,9 +56,9 @@ def test_what_is_no_such_document_is_left_out_counted_and_told_once(
         device = management.create_device("mumbling").id
         stream(running_cloud, device, METRICS_PATH, [*wrong, "text", {"x": 1}, metrics(3)])
         reader = MetricsReader(management, [device])
-        assert [o.metrics.id for o in reader.read(LONG_AGO, now())] == ["5f0c6c3e-000003"]
+        assert [o.metrics.id for o in reader.read(LONG_AGO)] == ["5f0c6c3e-000003"]
         assert reader.unreadable == 3
-        reader.read(LONG_AGO, now())
+        reader.read(LONG_AGO)
         assert reader.unreadable == 3
     assert len(caplog.messages) == 1
     assert device in caplog.text

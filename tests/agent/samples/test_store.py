@@ -17,8 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.commands.device import device_app
-from agent.samples.export import FolderNotEmpty, export_samples, label_folder
+from agent.samples.export import FolderNotEmpty, export_samples
 from agent.samples.store import SampleStore
+from agent.samples.training_folder import folder_label, label_folder
 from agent.store.files import Files
 from states.ports import Postponed
 
@@ -193,12 +194,15 @@ def test_an_export_has_a_folder_a_label_and_two_indexes(store: SampleStore, tmp_
         export_samples(store.oldest_first(), folder)
 
 
-@pytest.mark.parametrize("label", ["x" * 300, "%2F", "%25", "ü" * 120])
+@pytest.mark.parametrize("label", ["x" * 300, "%2F", "%25", "ü" * 120, "\0", "\ud800", "a\nb"])
 def test_every_label_has_a_folder_of_its_own(label: str) -> None:
     name = label_folder(label)
     assert "/" not in name
     assert len(name.encode()) <= 200
     assert name != label_folder(label.replace("%2F", "/").replace("%25", "%") + "y")
+    assert name.isprintable()
+    if len(label) < 100 and label != "\ud800":
+        assert folder_label(name) == label
 
 
 class Commands:
