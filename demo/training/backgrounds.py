@@ -32,6 +32,12 @@ def test_background(rng: np.random.Generator, size: int) -> Array:
     return _draw(rng, size, TEST_PHOTOGRAPHS, (_clouds, _stripes))
 
 
+def pattern_background(rng: np.random.Generator, size: int) -> Array:
+    """The same from the patterns of both kinds, where the photographs are not at hand."""
+    patterns = (_gradient, _checks, _clouds, _stripes)
+    return patterns[rng.integers(len(patterns))](rng, size)
+
+
 def _draw(
     rng: np.random.Generator,
     size: int,
