@@ -11,6 +11,7 @@ import typer
 from provisioning.commands.options import (
     CLOUD,
     PACKAGES,
+    RELEASE_SIGNING,
     JsonOption,
     configured,
     management_of,
@@ -39,7 +40,7 @@ def _file(text: str, *names: str, metavar: str | None = None, folder: bool = Fal
     return typer.Option(*names, help=text, metavar=metavar, **checks)
 
 
-@configured(CLOUD, PACKAGES)
+@configured(CLOUD, PACKAGES, RELEASE_SIGNING)
 def publish(
     settings: OperatorSettings,
     model: Annotated[Path, _file("The .tflite file.", metavar="MODEL")],
@@ -80,7 +81,8 @@ def publish(
     First it is tried as a device would: loaded in a sandbox, checked against the labels, and made
     to classify the golden set. What devices would refuse is not published. No device gets anything
     before `edgeferry deploy`. Versions never change: the same content again is fine, other content
-    needs another version.
+    needs another version. With signing_keys in operator.toml, what was published is recorded: that
+    is what `edgeferry deploy` signs.
     """
     from provisioning.commands.output import progress
 
@@ -95,6 +97,8 @@ def publish(
         names = dict(zip(_ROLES, settings.release_packages, strict=True))
         wanted = _wanted(names, version, contents)
         rows = _publish(management, wanted, bases, advance)
+    if settings.signing_keys:
+        _record(settings, wanted)
     seconds = round(time.monotonic() - began, 3)
     _show(version, rows, report, seconds, as_json=as_json)
 
@@ -138,6 +142,16 @@ def _wanted(
     from provisioning.publishing import PackageVersion
 
     return [PackageVersion(names[role], version, content) for role, content in contents.items()]
+
+
+def _record(settings: OperatorSettings, published: list[PackageVersion]) -> None:
+    """What `edgeferry deploy` will sign: these bytes, whatever the cloud says of them then."""
+    from provisioning.publish_record import PublishRecord, Recorded
+
+    project = settings.this_project
+    PublishRecord(settings.signing_folder).add(
+        Recorded.of(project, each.package, each.version, each.content) for each in published
+    )
 
 
 def _publish(

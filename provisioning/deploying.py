@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from provisioning.companions import companions_of, is_companion
 from provisioning.errors import UnexpectedAnswer, WrongUsage
 from provisioning.management import Management
+from provisioning.operator_settings import SIGNATURE_PACKAGE
 from provisioning.resources import Artifact, Cohort, Deployment
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -32,12 +33,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A deployment that isn't made yet, and what it replaces."""
+    """A deployment that isn't made yet, and what it replaces.
+
+    Signatures are no part of either: ``signature`` is that of this one, once it is made, and
+    ``was_signed`` says whether what it replaces has one.
+    """
 
     cohort: Cohort
     name: str
     artifacts: tuple[Artifact, ...]
     replaced: tuple[Artifact, ...]
+    was_signed: bool = False
+    signature: Artifact | None = None
 
     @property
     def changes(self) -> list[Change]:
@@ -49,27 +56,35 @@ class Plan:
 
     @property
     def is_news(self) -> bool:
-        """Whether anything changes at all."""
+        """Whether any package changes."""
         return any(change.before != change.after for change in self.changes)
 
     def deploy(self, management: Management) -> Deployment:
         """Make the deployment: the cohort's devices are told at once."""
-        ids = [artifact.id for artifact in self.artifacts]
+        signature = (self.signature,) if self.signature else ()
+        ids = [artifact.id for artifact in (*self.artifacts, *signature)]
         return management.deploy(self.cohort.cohort_id, self.name, ids)
 
 
 class CohortPlanner:
     """Plans for one cohort. ``release_packages``: model, labels, model settings, golden set.
 
-    ``current`` is the deployment the cohort has, if any.
+    ``current`` is the deployment the cohort has, if any. Signatures are left out of all plans: each
+    deployment gets one of its own.
     """
 
     def __init__(
-        self, management: Management, cohort: Cohort, release_packages: tuple[str, str, str, str]
+        self,
+        management: Management,
+        cohort: Cohort,
+        release_packages: tuple[str, str, str, str],
+        signature_package: str = SIGNATURE_PACKAGE,
     ) -> None:
         self._cohort = cohort
         self._release_packages = release_packages
+        self._signature_package = signature_package
         self._known = list(management.artifacts())
+        self._signatures = {a.id for a in self._known if a.package == signature_package}
         self._history = _newest_first(management.deployments(cohort.cohort_id))
         self.current = _active(cohort, self._history)
         self._replaced = self._artifacts_of(self.current) if self.current else ()
@@ -98,21 +113,29 @@ class CohortPlanner:
         Raises WrongUsage for a version nobody published, or where devices would lack something.
         """
         self._check_there(without)
+        if self._signature_package in {*versions, *without}:
+            raise WrongUsage(
+                f"{self._signature_package} is made for each deployment; "
+                "see --signing-key and --unsigned"
+            )
         said = [f"{package} {version}" for package, version in versions.items()]
         dropped = set(without)
         name = ", ".join([*said, *(f"without {package}" for package in sorted(dropped))])
         return self._plan(name, versions, dropped)
 
+    def again(self) -> Plan:
+        """What the cohort has, unchanged: to be signed anew."""
+        model = self._release_packages[0]
+        return replace(self.packages({}, ()), name=f"{model} {self.version_of(model)} signed anew")
+
     def rollback(self) -> Plan:
         """The packages of the deployment before the current one. Raises WrongUsage for none."""
         current = {artifact.id for artifact in self._replaced}
         for deployment in self._history:
-            if self._is_older(deployment) and set(deployment.artifact_ids) != current:
-                artifacts = self._artifacts_of(deployment)
+            ids = set(deployment.artifact_ids) - self._signatures
+            if self._is_older(deployment) and ids != current:
                 name = deployment.name or deployment.deployment_id
-                return Plan(
-                    self._cohort, _BACK + name.removeprefix(_BACK), artifacts, self._replaced
-                )
+                return self._made(_BACK + name.removeprefix(_BACK), self._artifacts_of(deployment))
         raise WrongUsage(
             f"cohort {self._cohort.name} has nothing to go back to; deploy a version instead"
         )
@@ -136,7 +159,12 @@ class CohortPlanner:
                     f"give --version, or --package {package}=VERSION"
                 )
         patches = [p for artifact in chosen.values() for p in companions_of(self._known, artifact)]
-        return Plan(self._cohort, name, (*chosen.values(), *patches), self._replaced)
+        return self._made(name, (*chosen.values(), *patches))
+
+    def _made(self, name: str, artifacts: tuple[Artifact, ...]) -> Plan:
+        deployed = set(self.current.artifact_ids) if self.current else set()
+        signed = bool(deployed & self._signatures)
+        return Plan(self._cohort, name, artifacts, self._replaced, was_signed=signed)
 
     def _check_there(self, without: Collection[str]) -> None:
         there = {artifact.package for artifact in self._known}
@@ -163,7 +191,8 @@ class CohortPlanner:
     def _artifacts_of(self, deployment: Deployment) -> tuple[Artifact, ...]:
         known = {artifact.id: artifact for artifact in self._known}
         try:
-            return tuple(known[artifact_id] for artifact_id in deployment.artifact_ids)
+            ids = (each for each in deployment.artifact_ids if each not in self._signatures)
+            return tuple(known[artifact_id] for artifact_id in ids)
         except KeyError as error:
             raise UnexpectedAnswer(
                 "GET artifacts",

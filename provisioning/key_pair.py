@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from provisioning import files
 from provisioning.errors import PkiError, WouldOverwrite, WrongPassphrase
@@ -105,14 +107,7 @@ def load_key(
         WrongPassphrase: it does not open the key.
         PkiError: the file is missing, unreadable, or holds no such key.
     """
-    content = files.read(path, next_step)
-    secret = _passphrase(path, passphrase) if is_encrypted(content) else None
-    try:
-        key = serialization.load_pem_private_key(content, secret)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        if secret is not None:
-            raise WrongPassphrase(path) from error
-        raise PkiError(f"{path} is no PEM private key; {next_step}") from error
+    key = load_private_key(path, next_step, passphrase)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != CURVE:
         raise PkiError(
             f"{path} is not a P-256 key, the only kind Golioth's devices use; {next_step}"
@@ -120,12 +115,33 @@ def load_key(
     return key
 
 
+def load_private_key(
+    path: Path, next_step: str, passphrase: AskPassphrase | None = None
+) -> PrivateKeyTypes:
+    """Read a private key of any kind; ``passphrase`` is asked only when it is encrypted.
+
+    Raises:
+        WrongPassphrase: it does not open the key.
+        PkiError: the file is missing, unreadable, or holds no private key.
+    """
+    content = files.read(path, next_step)
+    secret = _passphrase(path, passphrase) if is_encrypted(content) else None
+    try:
+        return serialization.load_pem_private_key(content, secret)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if secret is not None:
+            raise WrongPassphrase(path) from error
+        raise PkiError(f"{path} is no PEM private key; {next_step}") from error
+
+
 def is_encrypted(key: bytes) -> bool:
     """Whether a PEM private key asks for a passphrase, in PKCS#8 or in OpenSSL's older form."""
     return b"ENCRYPTED" in key
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> bytes:
+def key_pem(
+    key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey, passphrase: bytes | None = None
+) -> bytes:
     """A private key as PKCS#8 in PEM, encrypted when there is a passphrase."""
     return key.private_bytes(
         serialization.Encoding.PEM,
@@ -138,5 +154,5 @@ def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) ->
 
 def _passphrase(path: Path, ask: AskPassphrase | None) -> bytes:
     if ask is None:
-        raise PkiError(f"{path} asks for a passphrase; decrypt it with: openssl ec")
+        raise PkiError(f"{path} asks for a passphrase; decrypt it with: openssl pkey")
     return ask(path)

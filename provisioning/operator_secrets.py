@@ -1,4 +1,4 @@
-"""Where the operator's two secrets come from: the API key and the CA key's passphrase.
+"""Where the operator's secrets come from: the API key, and the passphrases of private keys.
 
 Never from an option's value, which everyone on the machine could read in the list of processes.
 """
@@ -16,6 +16,7 @@ from provisioning.errors import WrongUsage
 
 API_KEY_VARIABLE = "GOLIOTH_API_KEY"
 PASSPHRASE_VARIABLE = "EDGEFERRY_CA_PASSPHRASE"  # noqa: S105 - its name
+SIGNING_VARIABLE = "EDGEFERRY_SIGNING_PASSPHRASE"
 KEYRING_SERVICE = "edgeferry"
 _SHORTEST_PASSPHRASE = 8
 
@@ -40,10 +41,20 @@ def api_key(file: Path | None, project: str) -> str:
 
 
 class Passphrase:
-    """The CA keys' passphrase: of ``file``, of the environment, or asked for, once."""
+    """A passphrase: of ``file``, of the environment, or asked for, once.
 
-    def __init__(self, file: Path | None) -> None:
+    ``variable`` and ``option`` are the names of the other ways to give it.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        variable: str = PASSPHRASE_VARIABLE,
+        option: str = "--passphrase-file",
+    ) -> None:
         self._file = file
+        self._variable = variable
+        self._option = option
         self._known: bytes | None = None
 
     def __repr__(self) -> str:
@@ -68,16 +79,21 @@ class Passphrase:
         return chosen
 
     def _given(self) -> bytes:
-        text = read_secret(self._file) if self._file else os.environ.get(PASSPHRASE_VARIABLE, "")
+        text = read_secret(self._file) if self._file else os.environ.get(self._variable, "")
         return text.encode()
 
     def _ask(self, prompt: str) -> bytes:
         if not sys.stdin.isatty():
             raise WrongUsage(
-                "the CA key's passphrase is needed and there is no terminal to ask at: give "
-                f"--passphrase-file or set {PASSPHRASE_VARIABLE}"
+                f"{prompt.rstrip(': ')}: there is no terminal to ask at; give {self._option} or "
+                f"set {self._variable}"
             )
         return getpass.getpass(prompt).encode()
+
+
+def signing_passphrase(file: Path | None) -> Passphrase:
+    """That of a signing key."""
+    return Passphrase(file, SIGNING_VARIABLE, "--signing-passphrase-file")
 
 
 def read_secret(path: Path) -> str:

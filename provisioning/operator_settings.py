@@ -21,6 +21,7 @@ from provisioning.pki import DEVICE_DAYS
 
 GOLIOTH_URL = "https://api.golioth.io"
 GOLIOTH_GATEWAY = "coaps://coap.golioth.io"
+SIGNATURE_PACKAGE = "release-signature"
 
 
 class OperatorSettings(BaseModel):
@@ -54,6 +55,19 @@ class OperatorSettings(BaseModel):
     )
     golden_set_package: str = Field(
         "golden-set", description="Optional package holding labelled pictures in a ZIP."
+    )
+    signing_keys: tuple[Path, ...] = Field(
+        (), description="Private keys that sign what is deployed (docs/signing.md)."
+    )
+    signing_folder: Path = Field(
+        default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "signing",
+        description="Folder of new signing keys, of key lists, and of what was published.",
+    )
+    signature_package: str = Field(
+        SIGNATURE_PACKAGE, description="Package holding a release's signature."
+    )
+    signing_passphrase_file: Path | None = Field(
+        None, description="File holding the signing keys' passphrase, mode 0600."
     )
     api_key_file: Path | None = Field(None, description="File holding the API key, mode 0600.")
     passphrase_file: Path | None = Field(
@@ -127,7 +141,8 @@ def load_operator(path: Path | None = None, **given: Any) -> OperatorSettings:
     """
     origin = path or default_file()
     table = _read(origin, required=path is not None)
-    chosen = {name: value for name, value in given.items() if value is not None}
+    # An option that may be repeated is an empty list where it is not given.
+    chosen = {name: value for name, value in given.items() if value not in (None, [])}
     try:
         return OperatorSettings(**{**table, **chosen})
     except ValidationError as faults:
@@ -148,8 +163,12 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _from_folder(file: Path, name: str, value: Any) -> Any:
     field = OperatorSettings.model_fields.get(name)
-    is_path = field is not None and field.annotation in (Path, Path | None)
-    return file.parent / Path(value).expanduser() if is_path and isinstance(value, str) else value
+    kind = field.annotation if field is not None else None
+    if kind in (Path, Path | None) and isinstance(value, str):
+        return file.parent / Path(value).expanduser()
+    if kind == tuple[Path, ...] and isinstance(value, list):
+        return [file.parent / Path(each).expanduser() for each in value]
+    return value
 
 
 def _explain(origin: Path, faults: ValidationError, chosen: dict[str, Any]) -> list[str]:

@@ -41,12 +41,14 @@ class Promotion:
         source: Cohort,
         target: Cohort,
         release_packages: tuple[str, str, str, str],
+        signature_package: str,
     ) -> None:
         """Raises WrongUsage where the source has nothing, or is the target."""
         if source.cohort_id == target.cohort_id:
             raise WrongUsage(f"{source.name} can't be promoted to itself; name another cohort")
         planners = [
-            CohortPlanner(management, cohort, release_packages) for cohort in (source, target)
+            CohortPlanner(management, cohort, release_packages, signature_package)
+            for cohort in (source, target)
         ]
         deployed = planners[0].current
         if deployed is None:

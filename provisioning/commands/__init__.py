@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provisioning.commands import ca, compare, deploy, device, enroll, fleet, promote
+from provisioning.commands import ca, compare, deploy, device, enroll, fleet, promote, signing_key
 
 _HELP = (
     "Make devices trusted members of a fleet: certificates, packs, enrolment."
@@ -33,3 +33,4 @@ def register(app: typer.Typer) -> None:
     fleet.register(app)
     compare.register(app)
     promote.register(app)
+    signing_key.register(app)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
+from provisioning.commands.options import (
+    CLOUD,
+    PACKAGES,
+    SIGNATURE,
+    JsonOption,
+    configured,
+    management_of,
+)
 
 if TYPE_CHECKING:
     from provisioning.deploying import Change, CohortPlanner, Plan
@@ -21,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(deploy)
 
 
-@configured(CLOUD, PACKAGES)
+@configured(CLOUD, PACKAGES, SIGNATURE)
 def deploy(
     settings: OperatorSettings,
     cohort: Annotated[str, typer.Option(help="The cohort, by name or id.")],
@@ -41,6 +48,16 @@ def deploy(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Deploy again what was there before.")
     ] = False,
+    resign: Annotated[
+        bool,
+        typer.Option(
+            "--resign",
+            help="Sign anew what the cohort has: for new keys, or devices from another cohort.",
+        ),
+    ] = False,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Don't sign; devices with pinned keys refuse it.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the deployment, for people.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     as_json: JsonOption = False,
@@ -51,26 +68,40 @@ def deploy(
     patches that `edgeferry publish` made for a model go along with it. A release that the cohort
     has already is not deployed again. --rollback takes the packages of the deployment before the
     current one: devices that still hold them download nothing.
+
+    With signing_keys in operator.toml each deployment is signed: the exact set of its packages,
+    under a number above all before, so that devices know a rollback from a replay. Digests are
+    those that `edgeferry publish` recorded here, not those the cloud tells.
     """
     from dataclasses import replace
 
     from provisioning.commands.output import print_json
     from provisioning.deploying import CohortPlanner, cohort_named
+    from provisioning.release_signing import signer_for
 
     versions = _versions(package or [])
-    _check_usage(version, versions, without or [], rollback=rollback)
+    _check_usage(
+        version, versions, without or [], rollback=rollback, resign=resign, unsigned=unsigned
+    )
     with management_of(settings) as management:
         planner = CohortPlanner(
-            management, cohort_named(management, cohort), settings.release_packages
+            management,
+            cohort_named(management, cohort),
+            settings.release_packages,
+            settings.signature_package,
         )
         plan = planner.rollback() if rollback else _chosen(planner, version, versions, without)
         if name is not None:
             plan = replace(plan, name=name)
         if not as_json:
             show_plan(plan)
-        if plan.is_news and not as_json and not yes and sys.stdin.isatty():
+        signer = signer_for(settings, plan, unsigned=unsigned, needed=resign)
+        news = plan.is_news or resign or plan.was_signed != (signer is not None)
+        if news and not as_json and not yes and sys.stdin.isatty():
             typer.confirm("Deploy this?", abort=True)
-        deployment = plan.deploy(management) if plan.is_news else None
+        if news and signer is not None:
+            plan = signer.signed(management, plan)
+        deployment = plan.deploy(management) if news else None
     if as_json:
         print_json(document_of(plan, deployment))
     else:
@@ -85,6 +116,8 @@ def _chosen(
 ) -> Plan:
     if version is not None:
         return planner.release(version, versions, without or [])
+    if not versions and not without:
+        return planner.again()
     return planner.packages(versions, without or [])
 
 
@@ -103,15 +136,23 @@ def _versions(given: list[str]) -> dict[str, str]:
 
 
 def _check_usage(
-    version: str | None, versions: dict[str, str], without: list[str], *, rollback: bool
+    version: str | None,
+    versions: dict[str, str],
+    without: list[str],
+    *,
+    rollback: bool,
+    resign: bool,
+    unsigned: bool,
 ) -> None:
     from provisioning.errors import WrongUsage
 
     chosen = version is not None or versions or without
     if rollback and chosen:
         raise WrongUsage("--rollback takes all packages of the deployment before; give it alone")
-    if not rollback and not chosen:
-        raise WrongUsage("nothing to deploy: give --version, --package or --rollback")
+    if not rollback and not chosen and not resign:
+        raise WrongUsage("nothing to deploy: give --version, --package, --rollback or --resign")
+    if resign and unsigned:
+        raise WrongUsage("--resign and --unsigned exclude each other")
     if both := sorted(set(without) & set(versions)):
         raise WrongUsage(f"--package and --without both name {both[0]}")
 
@@ -140,6 +181,8 @@ def show_deployed(plan: Plan, deployment: Deployment | None) -> None:
     else:
         devices = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
         typer.echo(f'deployed "{plan.name}" ({deployment.deployment_id}) to {devices}')
+        if plan.signature is not None:
+            typer.echo(f"signed under number {plan.signature.version}")
         typer.echo(f"→ edgeferry fleet --cohort {cohort.name} --watch")
 
 
@@ -155,5 +198,6 @@ def document_of(plan: Plan, deployment: Deployment | None) -> dict[str, Any]:
         "devices": plan.cohort.device_count,
         "outcome": "deployed" if deployment else "unchanged",
         "deployment": made,
+        "signature": plan.signature and {"number": int(plan.signature.version)},
         "changes": [{**asdict(each), "change": _change(each)} for each in plan.changes],
     }

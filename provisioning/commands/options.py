@@ -86,6 +86,27 @@ PACKAGES: dict[str, Any] = {
         ("golden_set_package", "Package of labelled pictures", "golden-set"),
     )
 }
+RELEASE_SIGNING: dict[str, Any] = {
+    "signing_keys": Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--signing-key",
+            help="Private key that signs; may be repeated, and stands above operator.toml.",
+            rich_help_panel="Signing",
+        ),
+    ],
+    "signing_folder": _path(
+        "Signing", "Folder of keys and key lists; ~/.local/share/edgeferry/signing when not set."
+    ),
+    "signing_passphrase_file": _path(
+        "Signing", "File holding the signing keys' passphrase, mode 0600."
+    ),
+}
+SIGNATURE: dict[str, Any] = RELEASE_SIGNING | {
+    "signature_package": _text(
+        "Signing", "Package of the signature; release-signature when not set, as on devices."
+    ),
+}
 _OPERATOR = {
     "operator": Annotated[
         Path | None,

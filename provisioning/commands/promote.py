@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provisioning.commands.deploy import document_of, show_deployed, show_plan
-from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
+from provisioning.commands.options import (
+    CLOUD,
+    PACKAGES,
+    SIGNATURE,
+    JsonOption,
+    configured,
+    management_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +45,7 @@ def _criterion(text: str, *names: str, least: float = 0, most: float | None = No
     return typer.Option(*names, help=text, min=least, max=most, rich_help_panel=_CRITERIA)
 
 
-@configured(CLOUD, PACKAGES)
+@configured(CLOUD, PACKAGES, SIGNATURE)
 def promote(
     settings: OperatorSettings,
     source: Annotated[str, typer.Option("--from", help="The canary cohort, by name or id.")],
@@ -88,6 +95,7 @@ def promote(
     from provisioning.analysis.promotion import Criteria, Outcome, decision
     from provisioning.deploying import cohort_named
     from provisioning.promoting import Promotion
+    from provisioning.release_signing import signer_for
 
     criteria = Criteria(
         confirmed=confirmed / 100,
@@ -105,6 +113,7 @@ def promote(
             cohort_named(management, source),
             cohort_named(management, target),
             settings.release_packages,
+            settings.signature_package,
         )
         plan = promotion.plan
         if not as_json:
@@ -114,9 +123,13 @@ def promote(
             return
         if not (check or yes or as_json) and sys.stdin.isatty():
             typer.confirm("Deploy this once the criteria are met?", abort=True)
+        # Whoever signs is asked for the passphrase now, not after an hour of waiting.
+        signer = None if check else signer_for(settings, plan)
         patience = 0.0 if check else None if timeout is None else 60 * timeout
         found = _watch(promotion, criteria, every, patience)
         met = decision(found) is Outcome.MET
+        if met and signer is not None:
+            plan = signer.signed(management, plan)
         deployment = plan.deploy(management) if met and not check else None
     outcome = "deployed" if deployment else "met" if met else str(decision(found))
     _end(_Result(plan, found, deployment, outcome), as_json=as_json)
