@@ -266,7 +266,8 @@ def _open(path: Path) -> Database:
         pending = migrations.pending(db)
         if pending and migrations.applied(db):
             keep_copy(db, path, pending[0].name)
-        migrations.apply(db)
+        with db.atomic():  # whoever reads meanwhile sees all tables of a release or none
+            migrations.apply(db)
     except BaseException:
         connection.close()
         raise

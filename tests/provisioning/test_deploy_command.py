@@ -109,7 +109,7 @@ def test_rollback_deploys_what_was_there_before(deployer: Deployer) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "give --version, --package or --rollback"),
+        ((), "give --version, --package, --rollback or --resign"),
         (("--rollback",), "nothing to go back to"),
         (("--rollback", "--version", "1"), "give it alone"),
         (("--version", "4"), "ai-model has no version 4"),
