@@ -10,7 +10,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from agent.cloud.delivery import REPORTS, TELEMETRY, Delivery
 from agent.cloud.manifests import deployment_of
 from agent.cloud.progress import ProgressKeeper
 from agent.cloud.reporting import Announcer, idle_reports
@@ -26,22 +25,18 @@ from agent.journal.schema import utc_now
 from agent.operations import SOCKET_FILE, Operations
 from agent.parts import open_store, worker_of
 from agent.remote.live_settings import LiveSettings
+from agent.samples.upload import UploadRules
 from agent.service.liveness import Liveness, stall_seconds
 from agent.service.logs import STANDARD_ERROR, set_level
 from agent.service.notify import notify
 from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
 from agent.store.releases import ReleaseDamaged
-from agent.telemetry.document import ReleaseName
-from agent.telemetry.metrics import MetricsReporter
-from agent.telemetry.pace import Pace
-from agent.telemetry.vitals import vitals
+from agent.telling import Telling
 from agent.trial.verifier import ReleaseVerifier
 from agent.trust.documents import SignatureDocuments
 from agent.worker.errors import WorkerError
-from agent.worker.versions import ModelVersions
 from agent.worker_port.client import WorkerClient
-from agent.worker_port.report import WorkerReport
 from agent.worker_port.tuning import SampleTuning
 from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
@@ -86,12 +81,17 @@ class Agent:
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
+        self._gate = FileGate(settings.device.state_dir, settings.gates())
         self._conductor = Conductor(self._ports(), self._policy, self._progress.on_progress)
-        self._deliveries = [
-            Delivery(self._journal.outbox, self._session, urgency)
-            for urgency in (REPORTS, TELEMETRY)
-        ]
-        self._metrics_pace = Pace(settings.telemetry.metrics_seconds)
+        self._telling = Telling(
+            settings,
+            self._journal,
+            self._session,
+            self._worker,
+            gate=self._gate,
+            update_state=lambda: self._conductor.state,
+            today=lambda: self._identity.now().date().isoformat(),
+        )
         self._follow_settings()
 
     def _open_session(self) -> DeviceSession:
@@ -121,7 +121,8 @@ class Agent:
         )
         live.follow(lambda s: s.download.bytes_per_second or None, self._session.limit_bytes)
         live.follow(lambda s: s.log.level, partial(set_level, STANDARD_ERROR))
-        live.follow(lambda s: s.telemetry.metrics_seconds, self._metrics_pace.change)
+        live.follow(lambda s: s.telemetry.metrics_seconds, self._telling.metrics_pace.change)
+        live.follow(lambda s: UploadRules.of(s.samples), self._telling.uploader.go_by)
 
     def _ports(self) -> Ports:
         settings, store = self._settings, self._store
@@ -138,7 +139,6 @@ class Agent:
         self._progress.count(downloader)
         verifier = ReleaseVerifier(store, settings.worker, device.names, settings.update)
         self.live.follow(lambda s: s.update, partial(setattr, verifier, "proof"))
-        gate = FileGate(device.state_dir, settings.gates())
         fetcher = DeltaFetcher(downloader, store, self._journal.checkpoints)
         return Ports(
             journal=self._journal,
@@ -147,7 +147,7 @@ class Agent:
             signatures=SignatureDocuments(store, device.names.handled),
             verifier=verifier,
             worker=self._worker,
-            gate=gate,
+            gate=self._gate,
             clock=LoopClock(),
         )
 
@@ -199,22 +199,6 @@ class Agent:
         finally:
             await control.close()
 
-    def _metrics(self, worker: WorkerClient) -> MetricsReporter:
-        device = self._settings.device
-        versions = ModelVersions(device.state_dir)
-
-        def name(release: str) -> ReleaseName:
-            sequence = self._journal.sequence_of(release)
-            return ReleaseName(release, versions.of(release), sequence or None)
-
-        return MetricsReporter(
-            worker,
-            self._journal.measurements,
-            self._metrics_pace,
-            name=name,
-            device=lambda: vitals(device.state_dir),
-        )
-
     def _supervision(self) -> Supervision:
         liveness = Liveness(self._policy.deadlines)
         requests = self._settings.golioth.requests_per_second
@@ -238,14 +222,11 @@ class Agent:
                 group.create_task(self._identity.run(self._session))
                 group.create_task(self.live.run(self._session))
                 if isinstance(self._worker, WorkerClient):
-                    report = WorkerReport(self._worker, self._journal.outbox)
-                    group.create_task(report.run())
                     tuning = SampleTuning(self._worker, self._settings.samples.choice)
                     self.live.follow(lambda s: s.samples.choice, tuning.want)
                     group.create_task(tuning.run())
-                    group.create_task(self._metrics(self._worker).run())
-                for delivery in self._deliveries:
-                    group.create_task(delivery.run())
+                for telling in self._telling.parts():
+                    group.create_task(telling)
                 for part in (self._session, self._conductor, self._progress):
                     group.create_task(part.run(), name=type(part).__name__)
         finally:

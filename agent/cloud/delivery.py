@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from aiocoap import Code
-
+from agent.cloud.attempts import PAUSE_SECONDS, Attempts, Fate
 from agent.cloud.reporting import report_of
 from agent.journal.outbox import REPORTING, STREAMING, Kind, Message, Outbox, Queued
 from agent.journal.schema import journal_errors
-from protocol.backoff import Backoff
-from protocol.errors import LinkError, ProtocolError, ResponseError, TooManyRequests
 from protocol.session import DeviceSession
-from protocol.trouble import Trouble
 from states.ports import Postponed
-
-logger = logging.getLogger(__name__)
-
-PAUSE_SECONDS = 5.0
-"""How long a server error or a 4.29 is waited out at first."""
 
 
 @dataclass(frozen=True)
@@ -53,59 +42,36 @@ class Delivery:
         self._outbox = outbox
         self._session = session
         self._kinds, self._batch = urgency.kinds, urgency.batch
-        self._backoff = Backoff(PAUSE_SECONDS, urgency.longest_pause)
-        self._trouble = Trouble(logger, f"sending {' and '.join(urgency.kinds)}")
+        self._attempts = Attempts(" and ".join(urgency.kinds), urgency.longest_pause)
         self._delivered: list[Queued] = []
 
     async def run(self) -> None:
         """Deliver for ever."""
         try:
             while True:
-                await self._step()
+                try:
+                    await self._step()
+                except Postponed as full:
+                    await self._attempts.wait_out(full)
         finally:
-            self._note_delivered()
+            self._outbox.delivered(self._delivered)
 
     async def _step(self) -> None:
         last = self._delivered[-1].id if self._delivered else 0
         queued = self._outbox.next(self._kinds, after=last)
-        full = len(self._delivered) >= self._batch
-        if (full or queued is None or not self._session.connected) and not self._note_delivered():
-            await asyncio.sleep(PAUSE_SECONDS)
-        elif queued is None:
+        if queued is None or len(self._delivered) >= self._batch or not self._session.connected:
+            self._note_delivered()
+        if queued is None:
             await self._outbox.news()
-        else:
-            await self._session.wait_connected()
-            if await self._is_done_with(queued.message):
-                self._delivered.append(queued)
+            return
+        await self._session.wait_connected()
+        if await self._attempts.make(self._send(queued.message)) is not Fate.LATER:
+            self._delivered.append(queued)
 
-    def _note_delivered(self) -> bool:
-        try:
-            with journal_errors():
-                self._outbox.delivered(self._delivered)
-        except Postponed as full:
-            self._trouble.failed(full)
-            return False
+    def _note_delivered(self) -> None:
+        with journal_errors():
+            self._outbox.delivered(self._delivered)
         self._delivered = []
-        return True
-
-    async def _is_done_with(self, message: Message) -> bool:
-        try:
-            await self._send(message)
-        except LinkError:
-            return False
-        except TooManyRequests as busy:
-            await asyncio.sleep(max(busy.retry_after or 0.0, self._backoff.next_wait()))
-            return False
-        except ProtocolError as refusal:
-            self._trouble.failed(refusal)
-            if _may_pass(refusal):
-                await self._backoff.pause()
-                return False
-            # What the server will never take must not block what comes after it.
-            return True
-        self._backoff.reset()
-        self._trouble.recovered()
-        return True
 
     async def _send(self, message: Message) -> None:
         if message.kind is Kind.REPORT:
@@ -114,10 +80,3 @@ class Delivery:
             await self._session.set_state(message.topic, json.loads(message.body))
         else:
             await self._session.stream(message.topic, message.body.encode())
-
-
-def _may_pass(refusal: ProtocolError) -> bool:
-    """Whether the same may be accepted later; 4.08: the server lost some blocks of it."""
-    if not isinstance(refusal, ResponseError):
-        return False
-    return bool(refusal.code.class_ == 5 or refusal.code == Code.REQUEST_ENTITY_INCOMPLETE)

@@ -29,6 +29,7 @@ from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
 from agent.remote.keys import merge
 from agent.remote.live_settings import SETTINGS_FACT, remembered
+from agent.samples.upload_state import upload_state
 from agent.store.lock import LOCK_FILE
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
@@ -87,6 +88,7 @@ class Inspector:
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
             "telemetry": asdict(waiting(self._db, Kind.STREAM)),
+            "samples_upload": upload_state(self._settings, self._db).to_json(),
             "worker": asyncio.run(worker_status(self._settings, self._store)),
         }
 

@@ -18,6 +18,7 @@ from agent.journal.measurements import JournalMeasurements
 from agent.journal.outbox import STREAM_BYTES, Message, Outbox
 from agent.journal.schema import journal_errors, open_journal, utc_now
 from agent.journal.trust import TRUST_FACT, as_fact, as_trust
+from agent.journal.uploads import JournalUploads
 from states.model import Companion, Deployment, Package, Release
 from states.ports import Evidence, Stored
 from states.reasons import ABOUT_SIGNATURE, Rejection, Transient
@@ -84,6 +85,7 @@ class SqliteJournal:
         self._clock = clock or BootClock.of_this_machine()
         self.outbox = Outbox(self._db, stream_bytes)
         self.measurements = JournalMeasurements(self._db, self.outbox)
+        self.uploads = JournalUploads(self._db)
         self.checkpoints = JournalCheckpoints(self._db)
 
     def close(self) -> None:

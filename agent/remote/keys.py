@@ -32,7 +32,7 @@ _ALLOWED: Mapping[str, tuple[str, Iterable[str]]] = {
     ),
     "samples": (
         "which pictures are wanted changes with what the next training needs",
-        SampleChoice.model_fields,
+        (*SampleChoice.model_fields, "upload", "upload_bytes_per_day"),
     ),
     "log": ("a device is looked at closely while it is in trouble", ("level", "cloud_level")),
     "telemetry": ("how closely a device is watched costs the link's bytes", ("metrics_seconds",)),

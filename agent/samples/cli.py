@@ -13,6 +13,7 @@ import typer
 from agent.commands.options import ConfigOption, JsonOption, settings_of
 
 if TYPE_CHECKING:
+    from agent.journal.uploads import Sent
     from agent.samples.store import Sample, SampleStore
 
 samples = typer.Typer(
@@ -40,13 +41,18 @@ def list_samples(
     """List them, the oldest first."""
     if context.invoked_subcommand:
         return
+    from agent.samples.upload_state import stored_upload_state
+
     kept = list(_store(config).oldest_first())
+    upload = stored_upload_state(settings_of(config))
     if as_json:
-        typer.echo(json.dumps([sample.to_json() for sample in kept], indent=2, ensure_ascii=False))
+        sent = upload.sent if upload else {}
+        shown = [{**sample.to_json(), "sent": _sent(sent.get(sample.id))} for sample in kept]
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         from agent.samples.display import show_samples
 
-        show_samples(kept)
+        show_samples(kept, upload)
 
 
 @samples.command()
@@ -97,6 +103,10 @@ def delete(
         store.delete(sample.id)
     freed = sum(sample.bytes for sample in chosen)
     typer.echo(f"{len(chosen)} samples deleted, {freed:,} bytes freed")
+
+
+def _sent(sent: Sent | None) -> dict[str, int] | None:
+    return {"parts": sent.parts, "acknowledged": sent.acknowledged} if sent else None
 
 
 def _store(config: Path | None) -> SampleStore:

@@ -41,6 +41,17 @@ class SampleSettings(SampleChoice):
         64 << 20, gt=0, description="Most they take of the disk; the oldest go first."
     )
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of the pictures kept.")
+    upload: bool = Field(
+        False,
+        description="Send what is kept to the cloud, within download.windows and never during an "
+        "update; what has arrived is deleted here. Off, as above.",
+    )
+    upload_bytes_per_day: int = Field(
+        8 << 20,
+        ge=0,
+        description="Most that is sent of them from one midnight (UTC) to the next; 0 for no cap. "
+        "A picture takes a third more than its file.",
+    )
 
     @property
     def choice(self) -> SampleChoice:

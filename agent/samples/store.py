@@ -106,6 +106,17 @@ class SampleStore:
             if path.suffix == ".json" and (sample := _read(path)):
                 yield sample
 
+    def read(self, sample: Sample) -> bytes | None:
+        """The JPEG, or None when it was deleted meanwhile."""
+        with storage_errors(sample.picture), suppress(FileNotFoundError):
+            return sample.picture.read_bytes()
+        return None
+
+    def holds(self, sample: Sample) -> bool:
+        """Whether nobody has deleted it."""
+        with storage_errors(sample.picture):
+            return sample.picture.with_suffix(".json").exists()
+
     def acknowledge(self, sample: Sample) -> None:
         """It has arrived where it should: it goes."""
         self.delete(sample.id)
