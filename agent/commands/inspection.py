@@ -24,7 +24,7 @@ from agent.gate import read_hold
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.journal import BootClock
 from agent.journal.outbox import Kind, waiting
-from agent.journal.schema import open_for_reading
+from agent.journal.schema import knows_telemetry, open_for_reading
 from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
 from agent.remote.keys import merge
@@ -87,9 +87,16 @@ class Inspector:
             "hold": str(read_hold(self._settings.device.state_dir)),
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
+            **self._telling(),
+            "worker": asyncio.run(worker_status(self._settings, self._store)),
+        }
+
+    def _telling(self) -> Document:
+        if not knows_telemetry(self._db):
+            return {"telemetry": None, "samples_upload": None}
+        return {
             "telemetry": asdict(waiting(self._db, Kind.STREAM)),
             "samples_upload": upload_state(self._settings, self._db).to_json(),
-            "worker": asyncio.run(worker_status(self._settings, self._store)),
         }
 
     def history(self, limit: int) -> list[Document]:

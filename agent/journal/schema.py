@@ -287,6 +287,11 @@ def _refuse_newer(db: Database, path: Path) -> None:
         raise NewerJournalError(path, newer)
 
 
+def knows_telemetry(db: Database) -> bool:
+    """Whether an agent with telemetry has opened it yet; for those who only read."""
+    return db.table("uploads").exists()
+
+
 def journal_problem(db: Database, path: Path) -> str | None:
     """What would keep the agent from using an opened journal, for people, or None."""
     try:

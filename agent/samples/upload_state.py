@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from agent.config import Settings
 from agent.gate import FileGate
-from agent.journal.schema import JournalError, open_for_reading
+from agent.journal.schema import JournalError, knows_telemetry, open_for_reading
 from agent.journal.uploads import JournalUploads, Sent
 from agent.remote.keys import merge
 from agent.remote.live_settings import SETTINGS_FACT, remembered
@@ -55,4 +55,4 @@ def stored_upload_state(settings: Settings) -> UploadState | None:
     except JournalError:
         return None
     with closing(db):
-        return upload_state(settings, db)
+        return upload_state(settings, db) if knows_telemetry(db) else None

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from aiocoap import Code
+from sqlite_utils import Migrations
 from typer.testing import CliRunner
 
 from agent.commands.device import device_app
+from agent.journal import schema
 from agent.journal.journal import SqliteJournal
+from agent.journal.schema import open_journal
 from agent.journal.uploads import Spent
 from agent.samples.store import SampleStore
 from agent.samples.upload import SampleUploader, UploadRules
@@ -248,6 +251,22 @@ async def test_the_command_shows_how_far_they_are(
     assert json.loads(command("--json"))[0]["sent"] == {"parts": 3, "acknowledged": 1}
     assert "1/3" in command()
     assert "nothing is sent now: download is on hold" in " ".join(command().split())
+
+
+def test_commands_read_the_journal_of_an_agent_that_knew_no_uploads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Migrations("edgeferry")
+    names = [migration.name for migration in schema.migrations._migrations]
+    older._migrations = schema.migrations._migrations[: names.index("telemetry")]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "migrations", older)
+        open_journal(tmp_path / JOURNAL).close()
+    environment = {"EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path)}
+    status = CliRunner().invoke(device_app(), ["status", "--json"], env=environment).output
+    assert json.loads(status)["telemetry"] is None
+    shown = CliRunner().invoke(device_app(), ["samples", "--json"], env=environment).output
+    assert json.loads(shown) == []
 
 
 @pytest.mark.parametrize(
