@@ -23,7 +23,7 @@ DEVICES_PER_PROCESS = 250
 ONE_CERTIFICATE_IN = 20
 """Devices of which one has a certificate; the others have pre-shared keys."""
 
-_PATIENCE = 600.0
+_PATIENCE = 1800.0
 
 
 @dataclass(frozen=True)

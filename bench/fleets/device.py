@@ -21,7 +21,8 @@ from protocol.session import DeviceSession
 _EXPONENT = 6
 _BLOCK = 1024
 _WINDOW = 4
-_FIRST_PATIENCE, _LONGEST_PATIENCE = 4.0, 60.0
+# Asking again too early would only add to the crowd that keeps the server busy.
+_PATIENCE, _ROUND_TRIPS = 4.0, 4
 _PAUSE_AFTER_LOSS = 1.0
 
 
@@ -63,6 +64,7 @@ class SimulatedDevice:
         )
         self._connected = False
         self._wanted: Component | None = None
+        self._patience = _PATIENCE
         tasks.create_task(self._session.run())
 
     def _on_connection(self, connected: bool, error: ProtocolError | None) -> None:
@@ -130,23 +132,23 @@ class SimulatedDevice:
         return b"".join(blocks)
 
     async def _block(self, uri: str, number: int) -> bytes:
-        patience = _FIRST_PATIENCE
         while True:
             await self._session.block_turn(_BLOCK)
-            outcome = await self._answer(uri, number, patience)
+            outcome = await self._answer(uri, number)
             if isinstance(outcome, Block):
                 return outcome.payload
             if outcome is None:
                 self._mishaps.repeated += 1
-                patience = min(2 * patience, _LONGEST_PATIENCE)
+                self._patience *= 2
             elif isinstance(outcome, TooManyRequests):
                 self._mishaps.refused += 1
             else:
                 raise outcome
 
-    async def _answer(self, uri: str, number: int, patience: float) -> Block | ProtocolError | None:
-        """What comes back for a block; None for nothing within ``patience`` seconds."""
-        answer: asyncio.Future[Block | ProtocolError] = asyncio.get_running_loop().create_future()
+    async def _answer(self, uri: str, number: int) -> Block | ProtocolError | None:
+        """What comes back for a block; None for nothing within some round trips."""
+        loop = asyncio.get_running_loop()
+        asked, answer = loop.time(), loop.create_future()
 
         def settle(outcome: Block | ProtocolError) -> None:
             if not answer.done():
@@ -154,8 +156,10 @@ class SimulatedDevice:
 
         token = self._session.ask_block(uri, number, _EXPONENT, settle, confirmable=True)
         try:
-            async with asyncio.timeout(patience):
-                return await answer
+            async with asyncio.timeout(self._patience):
+                outcome: Block | ProtocolError = await answer
         except TimeoutError:
             self._session.forget_block(token)
             return None
+        self._patience = max(_PATIENCE, _ROUND_TRIPS * (loop.time() - asked))
+        return outcome
