@@ -138,6 +138,7 @@ class LocalCloud:
                 key=certificate.key,
                 client_roots=self.store.certificates.trusted,
             ),
+            blocks=gateway.block,
             on_established=sessions.established,
             on_ended=sessions.ended,
         )

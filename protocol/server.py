@@ -13,6 +13,8 @@ from typing import Any, cast
 from aiocoap import interfaces
 from OpenSSL import SSL
 
+from protocol.block_codec import BlockRequest, decode_request, encode_content
+from protocol.blocks import Block
 from protocol.credentials import ServerCredentials
 from protocol.dtls.contexts import server_context
 from protocol.dtls.listener import answer_client_hello
@@ -54,6 +56,10 @@ def _ignore(*_: object) -> None:
     return None
 
 
+BlockSource = Callable[[DtlsRemote, BlockRequest], Block | None]
+"""Finds a block at once, or leaves the request to the site by None."""
+
+
 async def serve(
     site: interfaces.Resource,
     *,
@@ -61,19 +67,22 @@ async def serve(
     port: int,
     credentials: ServerCredentials,
     limits: Limits | None = None,
+    blocks: BlockSource = _ignore,
     on_established: Callable[[DtlsRemote], None] = _ignore,
     on_ended: Callable[[DtlsRemote, LinkError], None] = _ignore,
 ) -> Server:
     """Serve ``site`` until the server is closed. Port 0 takes any free port: ``Server.address``.
 
     Handlers find out who asks by ``request.remote.peer``; ``request.remote`` is one object per DTLS
-    session. ``on_established`` and ``on_ended`` are told of sessions, not of failed handshakes.
+    session. Plain requests for one block are offered to ``blocks`` first: past aiocoap a download
+    takes a fraction of the time. ``on_established`` and ``on_ended`` are told of sessions, not of
+    failed handshakes.
 
     Raises OSError when the address can't be bound, CredentialError for the server's own files.
     """
     limits = limits or Limits()
     server = Server(credentials, build_stack(site, limits.in_flight), limits)
-    server.on_established, server.on_ended = on_established, on_ended
+    server.on_established, server.on_ended, server.blocks = on_established, on_ended, blocks
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
     udp = open_socket(found[0][0])
@@ -92,6 +101,7 @@ class Server(asyncio.DatagramProtocol):
     def __init__(self, credentials: ServerCredentials, stack: CoapStack, limits: Limits) -> None:
         self.on_established: Callable[[DtlsRemote], None] = _ignore
         self.on_ended: Callable[[DtlsRemote, LinkError], None] = _ignore
+        self.blocks: BlockSource = _ignore
         self._credentials = credentials
         self._cookie_secret = secrets.token_bytes(32)
         self._context: SSL.Context
@@ -204,7 +214,13 @@ class Server(asyncio.DatagramProtocol):
 
     def arrived(self, remote: DtlsRemote, plaintext: bytes) -> None:
         """A decrypted record came in."""
-        self._stack.arrived(remote, plaintext)
+        request = decode_request(plaintext)
+        block = None if request is None else self.blocks(remote, request)
+        if request is None or block is None:
+            self._stack.arrived(remote, plaintext)
+        else:
+            message_id = self._stack.messages.next_message_id()
+            remote.send(encode_content(request, block, message_id))
 
     def ended(self, remote: DtlsRemote, error: LinkError) -> None:
         """Forget a connection, and fail what still waits for it."""

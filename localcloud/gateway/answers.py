@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
+from protocol.blocks import Block
 from protocol.formats import ContentFormat
 
 MAX_BLOCK_EXPONENT = 6  # 1024 bytes, the most there is over UDP and what devices ask for
@@ -59,18 +59,14 @@ class BytesBody:
         return self.content[start : start + length]
 
 
-@dataclass(frozen=True)
-class FileBody:
-    """A body in a file; only the bytes asked for are read."""
-
-    path: Path
-    size: int
-
-    def read(self, start: int, length: int) -> bytes:
-        """A part of the file."""
-        with self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(length)
+def cut(body: Body, number: int, size_exponent: int) -> Block | None:
+    """Block ``number`` of 2^(``size_exponent`` + 4) bytes; None past the end."""
+    size = 1 << (size_exponent + 4)
+    start = number * size
+    if start > body.size:
+        return None
+    payload = body.read(start, size)
+    return Block(number, start + len(payload) < body.size, payload, body.size)
 
 
 def content(request: Message, body: Body, content_format: ContentFormat | None = None) -> Message:
@@ -84,20 +80,17 @@ def content(request: Message, body: Body, content_format: ContentFormat | None =
     exponent = MAX_BLOCK_EXPONENT if asked is None else asked.size_exponent
     if exponent == _RESERVED_EXPONENT:
         raise Refusal(Code.BAD_REQUEST, "Block2: size exponent 7 is reserved")
-    block_size = 1 << (exponent + 4)
     number = 0 if asked is None else asked.block_number
-    start = number * block_size
-    if start > body.size:
+    block = cut(body, number, exponent)
+    if block is None:
         raise Refusal(
             Code.REQUEST_ENTITY_INCOMPLETE, f"block {number} is past the end of {body.size} bytes"
         )
-    payload = body.read(start, block_size)
-    answer = Message(code=Code.CONTENT, payload=payload)
+    answer = Message(code=Code.CONTENT, payload=block.payload)
     if content_format is not None:
         answer.opt.content_format = int(content_format)
-    if body.size >= block_size:
-        more = start + len(payload) < body.size
-        answer.opt.block2 = BlockOption.BlockwiseTuple(number, more, exponent)
+    if body.size >= 1 << (exponent + 4):
+        answer.opt.block2 = BlockOption.BlockwiseTuple(number, block.more, exponent)
         answer.opt.size2 = body.size
     return answer
 

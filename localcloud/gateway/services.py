@@ -8,7 +8,6 @@ from localcloud.changes import Topic
 from localcloud.gateway.answers import (
     Body,
     BytesBody,
-    FileBody,
     Refusal,
     accepted_format,
     content,
@@ -20,6 +19,9 @@ from localcloud.storage.events import reason_text
 from protocol.formats import ContentFormat, PlainValue, load_document, plain_value
 from protocol.report import OtaReport, decode_report
 from protocol.values import decode_log, decode_value, encode_value
+
+COMPONENTS = (".u", "c")
+"""The path above packages and their versions."""
 
 _LOG_FIELDS = frozenset({"level", "module", "msg"})
 
@@ -56,7 +58,7 @@ def _artifact(exchange: Exchange, package: str, version: str) -> Body:
     found = exchange.store.artifacts.content(exchange.session.project_id, package, version)
     if found is None:
         raise Refusal(Code.NOT_FOUND, f"no artifact {package}@{version} in this project")
-    return FileBody(found.path, found.size)
+    return found
 
 
 def report(exchange: Exchange, package: str) -> None:

@@ -14,14 +14,17 @@ from localcloud.calls import Calls
 from localcloud.changes import Changes
 from localcloud.errors import CloudError, NotFound
 from localcloud.gateway import device_services, services
-from localcloud.gateway.answers import ObserveClock, Refusal
+from localcloud.gateway.answers import ObserveClock, Refusal, cut
 from localcloud.gateway.certificate_requests import certificate_request
 from localcloud.gateway.exchange import DeviceAuthority, Exchange
 from localcloud.gateway.rate_limit import RateLimit
 from localcloud.gateway.sessions import Session, Sessions
 from localcloud.storage.store import Store
+from protocol.block_codec import BlockRequest
+from protocol.blocks import Block
 from protocol.errors import CodecError
 from protocol.formats import MAX_DOCUMENT_BYTES
+from protocol.server import DtlsRemote
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def find_service(path: tuple[str, ...]) -> Service:
     """The service at a path; raises Refusal with 4.04."""
     if path in _EXACT:
         return _EXACT[path]
-    if path[:2] == (".u", "c") and len(path) == 3:
+    if path[:-1] == services.COMPONENTS:
         return services.component
     if path[0] == ".d":
         return services.state
@@ -95,6 +98,20 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         except (CodecError, CloudError) as error:
             # Golioth: 4.00 is a badly formatted payload, and devices log the text.
             pipe.add_response(Refusal(Code.BAD_REQUEST, str(error)).message(), is_last=True)
+
+    def block(self, remote: DtlsRemote, request: BlockRequest) -> Block | None:
+        """A block of an artifact at once; None leaves everything unusual to the services."""
+        session = self._sessions.of(remote)
+        if session is None or request.path[:-1] != services.COMPONENTS or self._response_delay:
+            return None
+        package, _, version = request.path[-1].partition("@")
+        body = self._store.artifacts.content(session.project_id, package, version)
+        if body is None or body.size < 1 << (request.size_exponent + 4):
+            return None
+        found = cut(body, request.number, request.size_exponent)
+        if found is None or self._rate_limit.take(session.device_id) is not None:
+            return None
+        return found
 
     async def render(self, request: Message) -> Message:
         """Never used: everything goes through :meth:`render_to_pipe`."""

@@ -8,6 +8,8 @@ import os
 import secrets
 import sqlite3
 from dataclasses import dataclass
+from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from localcloud.errors import AlreadyExists, FailedPrecondition, NotFound
@@ -23,6 +25,7 @@ from localcloud.storage.database import Conditions, Database, Paging, Row, value
 
 # The first word of an MCUboot image header, little-endian.
 _MCUBOOT_MAGIC = bytes.fromhex("3db8f396")
+_MAPPED = 32  # artifacts kept open at a time
 
 
 class Packages:
@@ -144,12 +147,18 @@ class ArtifactFilter:
     ids: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
 class ArtifactContent:
-    """Where the bytes of an artifact are, and how many."""
+    """The bytes of an artifact, mapped into memory: read as they are asked for, kept once."""
 
-    path: Path
-    size: int
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            # There is no such thing as a mapping of nothing.
+            self._bytes = mmap(file.fileno(), 0, access=ACCESS_READ) if self.size else b""
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from ``start`` on, fewer than ``length`` at the end."""
+        return self._bytes[start : start + length]
 
 
 class Artifacts:
@@ -159,6 +168,8 @@ class Artifacts:
         self._db = database
         self._packages = packages
         self._files = files
+        # What never changes need not be looked up for every block of a download.
+        self._contents = lru_cache(_MAPPED)(self._find_content)
 
     def create(self, project_id: str, package: str, version: str, content: bytes) -> Artifact:
         """Store a new artifact; its package is made on demand. Raises AlreadyExists."""
@@ -178,6 +189,7 @@ class Artifacts:
         except sqlite3.IntegrityError as error:
             self._collect(sha256)
             raise AlreadyExists(f"artifact already exists: {package}@{version}") from error
+        self._contents.cache_clear()
         return self.get(project_id, artifact_id)
 
     def get(self, project_id: str, artifact_id: str) -> Artifact:
@@ -209,16 +221,19 @@ class Artifacts:
             self._db.execute("DELETE FROM artifacts WHERE id = ?", artifact_id)
         except sqlite3.IntegrityError as error:
             raise FailedPrecondition(f"artifact in use: {artifact_id}") from error
+        self._contents.cache_clear()
         self._collect(artifact.sha256)
 
     def content(self, project_id: str, package: str, version: str) -> ArtifactContent | None:
-        """Where a component's bytes are, or None when there is no such artifact."""
+        """A component's bytes, or None when there is no such artifact."""
+        return self._contents(project_id, package, version)
+
+    def _find_content(self, project_id: str, package: str, version: str) -> ArtifactContent | None:
         row = self._db.row(
-            "SELECT sha256, size FROM artifacts"
-            " WHERE project_id = ? AND package = ? AND version = ?",
+            "SELECT sha256 FROM artifacts WHERE project_id = ? AND package = ? AND version = ?",
             *(project_id, package, version),
         )
-        return ArtifactContent(self._files.path(row["sha256"]), row["size"]) if row else None
+        return ArtifactContent(self._files.path(row["sha256"])) if row else None
 
     def collect_orphans(self) -> None:
         """Remove bytes that a killed cloud left without a record."""

@@ -54,9 +54,14 @@ def clear_errors() -> None:
     lib.ERR_clear_error()
 
 
-def has_output(connection: SSL.Connection) -> bool:
-    """Whether OpenSSL has written something to the memory BIO; asking by a read would cost more."""
-    return bool(lib.BIO_get_mem_data(connection._from_ssl, _unused))
+def waiting_output(connection: SSL.Connection) -> int:
+    """How many bytes OpenSSL has written to the memory BIO; asking by a read would cost more."""
+    return int(lib.BIO_get_mem_data(connection._from_ssl, _unused))
+
+
+def has_input(connection: SSL.Connection) -> bool:
+    """Whether OpenSSL has not read all yet of what was written to the memory BIO."""
+    return bool(lib.BIO_get_mem_data(connection._into_ssl, _unused))
 
 
 def require_host(connection: SSL.Connection, host: str) -> None:

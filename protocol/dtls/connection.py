@@ -13,7 +13,6 @@ from protocol.dtls.notes import Notes, notes_of
 from protocol.errors import LinkError, LinkLost, PeerClosed
 
 _LARGEST_RECORD = 16384
-_READ_SIZE = 65536
 
 
 class DtlsConnection:
@@ -72,7 +71,7 @@ class DtlsConnection:
         plaintexts: list[bytes] = []
         if datagram:
             self._connection.bio_write(datagram)
-            self._guarded(lambda: self._advance(plaintexts))
+            self._guarded(lambda: self._advance(datagram, plaintexts))
         return plaintexts
 
     def send(self, plaintext: bytes) -> None:
@@ -82,8 +81,8 @@ class DtlsConnection:
     def outgoing(self) -> list[bytes]:
         """The datagrams to send now, each up to the MTU unless a single record is larger."""
         stream = b""
-        while bindings.has_output(self._connection):
-            stream += self._connection.bio_read(_READ_SIZE)
+        while size := bindings.waiting_output(self._connection):
+            stream += self._connection.bio_read(size)
         return records.split_datagrams(stream)
 
     def timeout(self) -> float | None:
@@ -106,11 +105,16 @@ class DtlsConnection:
         self._connection.do_handshake()
         self.established = True
 
-    def _advance(self, plaintexts: list[bytes]) -> None:
+    def _advance(self, datagram: bytes, plaintexts: list[bytes]) -> None:
+        # Nearly every datagram is one record. To be told by an exception that there is no second
+        # one would cost more than to decrypt the first.
+        only = self.established and records.is_one_record(datagram)
         if not self.established:
             self._handshake()
         while True:
             plaintexts.append(self._connection.recv(_LARGEST_RECORD))
+            if only and not bindings.has_input(self._connection):
+                return
 
     def _guarded(self, step: Callable[[], object]) -> None:
         bindings.clear_errors()

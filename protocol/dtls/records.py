@@ -28,6 +28,11 @@ def split_datagrams(stream: bytes) -> list[bytes]:
     return datagrams
 
 
+def is_one_record(datagram: bytes) -> bool:
+    """Whether a datagram holds a single record."""
+    return len(datagram) == HEADER_LENGTH + int.from_bytes(datagram[_LENGTH], "big")
+
+
 def client_hello_random(datagram: bytes) -> bytes | None:
     """The random of a ClientHello, which tells one handshake from another; else None."""
     if len(datagram) < _RANDOM.stop or datagram[0] != _HANDSHAKE or any(datagram[_EPOCH]):

@@ -167,6 +167,33 @@ async def test_any_block_is_served_at_once_in_any_order(bench: Bench, operator: 
         assert (block.opt.etag, block.opt.content_format) == (None, None)
 
 
+async def test_a_block_is_the_same_whichever_way_it_is_answered(
+    bench: Bench, operator: Operator
+) -> None:
+    await operator.upload("ai-model", "1", MODEL)
+    link = await bench.link(await operator.device("camera-1"))
+    for number in (0, 3, 10):
+        short = await get(link, ".u/c/ai-model@1", block2=_block(number))
+        # An option that plain requests for a block have not.
+        long = await get(link, ".u/c/ai-model@1", block2=_block(number), uri_query=("any",))
+        assert short.payload == long.payload
+        assert (short.code, short.opt) == (long.code, long.opt)
+    at_the_root = await get(link, "", block2=_block(0))
+    assert at_the_root.code == Code.NOT_FOUND
+
+
+async def test_an_artifact_that_was_deleted_is_served_no_longer(
+    bench: Bench, operator: Operator
+) -> None:
+    artifact = await operator.upload("ai-model", "1", MODEL)
+    link = await bench.link(await operator.device("camera-1"))
+    assert (await get(link, ".u/c/ai-model@1", block2=_block(0))).payload == MODEL[:1024]
+    await operator.call("DELETE", f"{operator.project}/artifacts/{artifact['id']}")
+    assert (await get(link, ".u/c/ai-model@1", block2=_block(1))).code == Code.NOT_FOUND
+    await operator.upload("ai-model", "1", MODEL[::-1])
+    assert (await get(link, ".u/c/ai-model@1", block2=_block(0))).payload == MODEL[::-1][:1024]
+
+
 async def test_smaller_blocks_are_served_when_asked_for(bench: Bench, operator: Operator) -> None:
     await operator.upload("ai-model", "1", MODEL)
     link = await bench.link(await operator.device("camera-1"))

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import pytest
-from aiocoap import CONTENT, GET, Message
+from aiocoap import CONTENT, GET, POST, Code, Message
 from aiocoap.numbers.types import CON, NON, Type
+from aiocoap.optiontypes import BlockOption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.block_codec import decode_content, encode_request, request_options
+from protocol.block_codec import (
+    BlockRequest,
+    decode_content,
+    decode_request,
+    encode_content,
+    encode_request,
+    request_options,
+)
 from protocol.block_requests import BlockRequests
 from protocol.blocks import Block, block_of
 from protocol.errors import CodecError, LinkError, ProtocolError
 from protocol.formats import ContentFormat
 
 TOKEN = bytes(range(8))
+SEGMENTS = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=60),
+    min_size=1,
+)
 
 
 @given(
-    st.lists(st.text(st.characters(exclude_characters="/"), min_size=1, max_size=60), min_size=1),
+    SEGMENTS,
     st.integers(0, 2**20 - 1),
     st.integers(0, 6),
     st.integers(0, 0xFFFF),
@@ -83,6 +95,92 @@ def test_an_answer_is_read_as_aiocoap_reads_it(
 def test_any_bytes_are_a_block_or_left_to_aiocoap(message: bytes) -> None:
     found = decode_content(message)
     assert found is None or isinstance(found, Block)
+
+
+@given(
+    SEGMENTS,
+    st.integers(0, 2**20 - 1),
+    st.integers(0, 6),
+    st.integers(0, 0xFFFF),
+    st.booleans(),
+)
+def test_a_server_reads_a_request_as_it_was_meant(
+    path: list[str], number: int, size_exponent: int, message_id: int, confirmable: bool
+) -> None:
+    encoded = encode_request(
+        request_options("/".join(path)),
+        number,
+        size_exponent,
+        token=TOKEN,
+        message_id=message_id,
+        confirmable=confirmable,
+    )
+    assert decode_request(encoded) == BlockRequest(
+        tuple(path), number, size_exponent, TOKEN, message_id, confirmable
+    )
+
+
+@given(
+    st.sampled_from([GET, POST]),
+    st.sampled_from([CON, NON, Type.ACK]),
+    st.none() | st.integers(0, 2),
+    st.none() | st.binary(min_size=1, max_size=8),
+    st.none() | st.tuples(st.integers(0, 2**20 - 1), st.booleans(), st.integers(0, 7)),
+    st.binary(max_size=3),
+)
+def test_only_plain_requests_for_a_block_take_the_short_way(
+    code: Code,
+    kind: Type,
+    observe: int | None,
+    etag: bytes | None,
+    block2: tuple[int, bool, int] | None,
+    payload: bytes,
+) -> None:
+    message = Message(code=code, payload=payload, _mid=7, _mtype=kind, _token=TOKEN)
+    message.opt.uri_path, message.opt.block2 = ("a", "b"), block2
+    message.opt.observe, message.opt.etag = observe, etag
+    plain = code is GET and kind is not Type.ACK and not payload and observe is None
+    expected = None
+    if plain and etag is None and block2 is not None and block2[2] < 7:
+        number, _, exponent = block2
+        expected = BlockRequest(("a", "b"), number, exponent, TOKEN, 7, kind is CON)
+    assert decode_request(message.encode()) == expected
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_request_or_left_to_aiocoap(message: bytes) -> None:
+    found = decode_request(message)
+    if found is not None:
+        assert Message.decode(message).opt.block2.block_number == found.number
+
+
+@given(
+    st.binary(max_size=8),
+    st.booleans(),
+    st.integers(0, 2**20 - 1),
+    st.booleans(),
+    st.none() | st.integers(0, 2**32 - 1),
+    st.none() | st.binary(min_size=1, max_size=8),
+    st.none() | st.sampled_from([0, 42, 60]),
+    st.binary(max_size=1024),
+)
+def test_aiocoap_writes_an_answer_with_the_same_bytes(
+    token: bytes,
+    confirmable: bool,
+    number: int,
+    more: bool,
+    size2: int | None,
+    etag: bytes | None,
+    content_format: int | None,
+    payload: bytes,
+) -> None:
+    request = BlockRequest(("a",), number, 6, token, 300, confirmable)
+    block = Block(number, more, payload, size2, etag, content_format)
+    kind, message_id = (Type.ACK, 300) if confirmable else (NON, 20)
+    same = Message(code=CONTENT, payload=payload, _mid=message_id, _mtype=kind, _token=token)
+    same.opt.block2, same.opt.size2 = BlockOption.BlockwiseTuple(number, more, 6), size2
+    same.opt.etag, same.opt.content_format = etag, content_format
+    assert encode_content(request, block, 20) == same.encode()
 
 
 class Wire:

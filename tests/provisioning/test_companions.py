@@ -51,7 +51,7 @@ async def test_a_published_companion_makes_the_target(
     assert known == ("ai-model", sha256(BASE)[:8], sha256(TARGET)[:8])
     stored = cloud.store.artifacts.content(cloud.project.id, artifact.package, artifact.version)
     assert stored is not None
-    patch = BytesIO(stored.path.read_bytes())
+    patch = BytesIO(stored.read(0, stored.size))
     assert b"".join(restore(read_header(patch), BASE, patch)) == TARGET
     assert artifact.size == stored.size < 300
 
