@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,26 @@ class VirtualMachineError(Exception):
 
 
 @dataclass(frozen=True)
+class Processor:
+    """What runs the machine's instructions, and why it is that."""
+
+    name: str
+    reason: str
+    options: tuple[str, ...]
+
+
+def processor(kvm: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
+    """This machine's own by KVM where that runs any kernel, else one made of software."""
+    software = ("-accel", "tcg,thread=multi", "-cpu", "max")
+    if not os.access(kvm, os.R_OK | os.W_OK):
+        return Processor("software", f"{kvm} is missing or not for us", software)
+    # Without them a KVM runs only kernels that were made for it, and Debian's for minutes.
+    if not {"vmx", "svm"} & set(cpuinfo.read_text().split()):
+        return Processor("software", f"{kvm} is there, but no vmx or svm in {cpuinfo}", software)
+    return Processor("KVM", f"{kvm} is usable", ("-accel", "kvm", "-cpu", "host"))
+
+
+@dataclass(frozen=True)
 class Done:
     """How a command in the machine ended."""
 
@@ -47,6 +68,7 @@ class VirtualMachine:
         self._console = folder / "console.log"
         self._monitor = folder / "monitor.sock"
         self._numbers = itertools.count(1)
+        self.processor = processor()
         handed_over = folder / "files.tar"
         with tarfile.open(handed_over, "w") as archive:
             archive.add(files, ".")
@@ -55,7 +77,7 @@ class VirtualMachine:
     def _command(self, image: Image, files: Path) -> list[str]:
         agent = f"socket,path={self._socket},server=on,wait=off,id=agent"
         return [
-            *(QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+            *(QEMU, *self.processor.options, "-smp", "2"),
             *("-m", str(MEMORY_MIB), "-nodefaults", "-display", "none"),
             *("-serial", f"file:{self._console}", "-qmp", f"unix:{self._monitor},server,nowait"),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
@@ -91,17 +113,21 @@ class VirtualMachine:
     def cut_power(self) -> None:
         """Reset it without a warning, and wait until it is up again."""
         boot_before = self.run("cat", "/proc/sys/kernel/random/boot_id").output
+        self._tell_qemu("system_reset")
+        self.await_boot()
+        assert self.run("cat", "/proc/sys/kernel/random/boot_id").output != boot_before
+
+    def _tell_qemu(self, command: str) -> Any:
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(20)
             monitor.connect(str(self._monitor))
             lines = monitor.makefile("rw")
             lines.readline()
-            for command in ("qmp_capabilities", "system_reset"):
-                lines.write(json.dumps({"execute": command}) + "\n")
+            for each in ("qmp_capabilities", command):
+                lines.write(json.dumps({"execute": each}) + "\n")
                 lines.flush()
-                lines.readline()
-        self.await_boot()
-        assert self.run("cat", "/proc/sys/kernel/random/boot_id").output != boot_before
+                answer = json.loads(lines.readline())
+        return answer["return"]
 
     def shell(self, script: str, *, check: bool = True, seconds: float = 600) -> Done:
         """Run a shell script in the machine."""
