@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class ConfigurationError(Exception):
     """The configuration can't be used; names the key or file and the next step."""
+
+    exit_status: ClassVar[int] = 2

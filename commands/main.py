@@ -30,15 +30,13 @@ publish_cli.register(app)
 samples_pull.register()
 demo_cli.register(app)
 
-FAILED, WRONG_USAGE = 1, 2
-
 
 def main() -> NoReturn:
     """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
         app()
     except Exception as error:
-        status = _exit_status(error)
+        status = exit_status_of(error)
         if status is None:
             raise
         sys.stderr.write(f"edgeferry: {error}\n")
@@ -46,32 +44,15 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _exit_status(error: Exception) -> int | None:
-    """The exit status of an error that explains itself; None for a defect, shown whole."""
-    from agent.commands.explaining import NothingToExplain
-    from agent.commands.orders_client import AgentNotAsked
-    from agent.errors import ConfigurationError
-    from agent.journal.schema import JournalError
-    from agent.store.lock import StateDirectoryBusy
-    from agent.worker.errors import WorkerError
-    from protocol.errors import CredentialError
-    from provisioning.errors import ProvisioningError, WrongUsage
-    from states.ports import Postponed
+def exit_status_of(error: Exception) -> int | None:
+    """The exit status of an error that explains itself; None for a defect, shown whole.
 
-    if isinstance(error, (ConfigurationError, CredentialError, WrongUsage)):
-        return WRONG_USAGE
-    told = (
-        AgentNotAsked,
-        JournalError,
-        NothingToExplain,
-        StateDirectoryBusy,
-        WorkerError,
-        Postponed,
-        ProvisioningError,
-    )
-    if isinstance(error, told):
-        return FAILED
-    return None
+    Such an error's text is all that a user needs, and its class says so in any package, without a
+    base in common: by an attribute ``exit_status``, 1 for failed, 2 for wrong usage or
+    configuration.
+    """
+    status = getattr(error, "exit_status", None)
+    return status if isinstance(status, int) else None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ credential)?
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -127,6 +127,8 @@ class CredentialError(ProtocolError):
     ``cause_code`` is ``missing``, ``unreadable``, ``exposed`` (others may read the secret),
     ``mismatch`` (the key is of another certificate) or ``malformed``.
     """
+
+    exit_status: ClassVar[int] = 2
 
     def __init__(
         self,

@@ -31,9 +31,13 @@ from typing import ClassVar
 class ProvisioningError(Exception):
     """Something on the operator's side that needs the operator."""
 
+    exit_status: ClassVar[int] = 1
+
 
 class WrongUsage(ProvisioningError):
     """What was asked for can't be done as it was asked."""
+
+    exit_status = 2
 
 
 class PkiError(ProvisioningError):

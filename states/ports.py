@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
@@ -23,6 +23,8 @@ Evidence = Mapping[str, object]
 
 class Postponed(Exception):  # noqa: N818 - reads as what happened
     """The step can't be done now; the same content is worth another try."""
+
+    exit_status: ClassVar[int] = 1
 
     def __init__(self, reason: Transient, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

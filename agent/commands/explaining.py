@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from agent.commands.words import reason_in_words, span
 
@@ -16,6 +16,8 @@ Query = Callable[..., list[Document]]
 
 class NothingToExplain(Exception):  # noqa: N818 - reads as what happened
     """There is no such update; the text says which there are."""
+
+    exit_status: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)

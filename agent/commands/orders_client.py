@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ANSWER_SECONDS = 300.0
 """A roll back waits for an update that is just being switched, and for the worker to load."""
@@ -13,6 +13,8 @@ ANSWER_SECONDS = 300.0
 
 class AgentNotAsked(Exception):  # noqa: N818 - reads as what happened
     """The agent could not be asked, or would not; the text says why and what to do."""
+
+    exit_status: ClassVar[int] = 1
 
 
 def ask_agent(state_dir: Path, operation: str, **parameters: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from sqlite_utils import Database, Migrations
 
@@ -194,6 +195,8 @@ def signatures_of_releases(db: Database) -> None:
 
 class JournalError(Exception):
     """The journal can't be used; names the file and the next step."""
+
+    exit_status: ClassVar[int] = 1
 
 
 class NewerJournalError(JournalError):

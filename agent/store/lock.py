@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from agent.store.files import Files, storage_errors
 
@@ -15,6 +16,8 @@ LOCK_FILE = "agent.lock"
 
 class StateDirectoryBusy(Exception):  # noqa: N818 - reads as what happened
     """Another agent works on this directory. ``pid`` is its process id, None if it left none."""
+
+    exit_status: ClassVar[int] = 1
 
     def __init__(self, state_dir: Path, pid: int | None) -> None:
         who = f"process {pid}" if pid else "another process"

@@ -9,11 +9,15 @@ WorkerError
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from states.reasons import Rejection
 
 
 class WorkerError(Exception):
     """Base of the worker's own errors."""
+
+    exit_status: ClassVar[int] = 1
 
 
 class RuntimeUnavailable(WorkerError):  # noqa: N818 - reads as what happened

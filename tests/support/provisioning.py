@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from commands.main import _exit_status, app
+from commands.main import app, exit_status_of
 from localcloud.cloud import LocalCloud
 from localcloud.launch import describe, write_operator_file
 from localcloud.settings import CloudSettings
@@ -89,7 +89,7 @@ class Operator:
         if result.exception is None or isinstance(result.exception, SystemExit):
             return Run(result.exit_code, result.stdout, result.stderr)
         assert isinstance(result.exception, Exception)
-        status = _exit_status(result.exception)
+        status = exit_status_of(result.exception)
         if status is None:
             raise result.exception
         return Run(status, result.stdout, str(result.exception))
