@@ -60,8 +60,8 @@ wheelhouse: wheel ## Collect the wheel and all it needs in dist/wheelhouse, for 
 deb: wheelhouse   ## Make a Debian package in dist/ for machines like this one
 	systemd/build-deb.sh dist/wheelhouse $(PYTHON)
 
-vm: wheelhouse    ## Install on a Debian in a virtual machine and prove the services there
-	EDGEFERRY_VM=1 $(BIN)/pytest -v tests/vm $(ARGS)
+vm: deb           ## Prove the services on a Debian in QEMU; MACHINE=container: in systemd-nspawn
+	EDGEFERRY_VM=$(or $(MACHINE),qemu) $(BIN)/pytest -v tests/vm $(ARGS)
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,7 +34,7 @@ def test_an_error_says_its_exit_status_itself(
         assert main.exit_status_of(error.__new__(error)) == status, error
 
 
-class Told(Exception):
+class ToldError(Exception):
     exit_status = 2
 
 
@@ -42,7 +42,7 @@ def test_a_told_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def app() -> None:
-        raise Told("agent.toml: unknown key; remove it")
+        raise ToldError("agent.toml: unknown key; remove it")
 
     monkeypatch.setattr(main, "app", app)
     with pytest.raises(SystemExit) as ended:

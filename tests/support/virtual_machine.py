@@ -16,19 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.machine import Done, Machine, MachineError
 from tests.support.vm_image import Image
 
 QEMU = "qemu-system-x86_64"
-HOST = "10.0.2.2"
-"""This machine's loopback, as the virtual one sees it."""
 MEMORY_MIB = 512
-BOOT_SECONDS = 300.0
 ANSWER_SECONDS = 120.0
 """For the guest agent's answer, on a host that is busy with other things."""
-
-
-class VirtualMachineError(Exception):
-    """The machine did not do what was asked; says what it said."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +45,20 @@ def processor(kvm: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo"
     return Processor("KVM", f"{kvm} is usable", ("-accel", "kvm", "-cpu", "host"))
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command in the machine ended."""
-
-    status: int
-    output: str
-    errors: str
-
-
-class VirtualMachine:
+class VirtualMachine(Machine):
     """Boots on a throw-away copy of the image; ``files`` are handed over on a disk of their own."""
+
+    # This machine's loopback, by QEMU's user network.
+    host = "10.0.2.2"
+    limits_memory = True
 
     def __init__(self, image: Image, folder: Path, files: Path) -> None:
         self._socket = folder / "guest-agent.sock"
         self._console = folder / "console.log"
         self._monitor = folder / "monitor.sock"
         self._numbers = itertools.count(1)
-        self.processor = processor()
+        self._processor = processor()
+        self.kind = f"QEMU, processor by {self._processor.name}: {self._processor.reason}"
         handed_over = folder / "files.tar"
         with tarfile.open(handed_over, "w") as archive:
             archive.add(files, ".")
@@ -77,7 +67,7 @@ class VirtualMachine:
     def _command(self, image: Image, files: Path) -> list[str]:
         agent = f"socket,path={self._socket},server=on,wait=off,id=agent"
         return [
-            *(QEMU, *self.processor.options, "-smp", "2"),
+            *(QEMU, *self._processor.options, "-smp", "2"),
             *("-m", str(MEMORY_MIB), "-nodefaults", "-display", "none"),
             *("-serial", f"file:{self._console}", "-qmp", f"unix:{self._monitor},server,nowait"),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
@@ -89,29 +79,20 @@ class VirtualMachine:
             *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"),
         ]
 
+    def take_files(self) -> None:
+        self.shell("tar -xf /dev/vdb -C /root")
+
     def close(self) -> None:
-        """Switch it off for good."""
         self._process.kill()
         self._process.wait()
 
-    def await_boot(self) -> None:
-        """Wait until the machine has started everything."""
-        end = time.monotonic() + BOOT_SECONDS
-        while time.monotonic() < end:
-            # A machine that goes down forgets what it was asked.
-            with suppress(OSError, VirtualMachineError):
-                done = self.run("systemctl", "is-system-running", check=False, answer_seconds=10)
-                # "degraded" as well: a unit may have failed on purpose.
-                if done.output.strip() in {"running", "degraded"}:
-                    return
-            if self._process.poll() is not None:
-                break
-            time.sleep(1)
-        console = self._console.read_text(errors="replace")[-3000:]
-        raise VirtualMachineError(f"not up after {BOOT_SECONDS:g} s\n{console}")
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def console(self) -> str:
+        return self._console.read_text(errors="replace")[-3000:]
 
     def cut_power(self) -> None:
-        """Reset it without a warning, and wait until it is up again."""
         boot_before = self.run("cat", "/proc/sys/kernel/random/boot_id").output
         self._tell_qemu("system_reset")
         self.await_boot()
@@ -129,18 +110,9 @@ class VirtualMachine:
                 answer = json.loads(lines.readline())
         return answer["return"]
 
-    def shell(self, script: str, *, check: bool = True, seconds: float = 600) -> Done:
-        """Run a shell script in the machine."""
-        return self.run("/bin/sh", "-ec", script, check=check, seconds=seconds)
-
-    def run(
-        self,
-        *command: str,
-        check: bool = True,
-        seconds: float = 120,
-        answer_seconds: float = ANSWER_SECONDS,
-    ) -> Done:
-        """Run a program in the machine; with ``check`` a failure raises VirtualMachineError."""
+    def run(self, *command: str, check: bool = True, seconds: float = 120) -> Done:
+        # The guest agent of a busy machine answers late, that of one which starts not at all.
+        answer_seconds = min(seconds, ANSWER_SECONDS)
         request = {"path": command[0], "arg": command[1:], "capture-output": True}
         started = self._ask("guest-exec", request, answer_seconds)
         end = time.monotonic() + seconds
@@ -149,15 +121,10 @@ class VirtualMachine:
             if status["exited"]:
                 done = Done(status.get("exitcode", -1), *map(_text(status), ("out", "err")))
                 if check and done.status != 0:
-                    raise VirtualMachineError(f"{command}: {done}")
+                    raise MachineError(f"{command}: {done}")
                 return done
             time.sleep(0.2)
-        raise VirtualMachineError(f"{command}: not within {seconds:g} s")
-
-    def write(self, path: str, text: str, mode: str = "0600") -> None:
-        """Write a file in the machine, for root."""
-        encoded = base64.b64encode(text.encode()).decode()
-        self.shell(f"umask 077; echo {encoded} | base64 -d > {path}; chmod {mode} {path}")
+        raise MachineError(f"{command}: not within {seconds:g} s")
 
     def _ask(self, command: str, arguments: dict[str, Any], seconds: float) -> Any:
         number = next(self._numbers)
@@ -175,7 +142,7 @@ class VirtualMachine:
                 pass
             answer = json.loads(lines.readline())
         if "error" in answer:
-            raise VirtualMachineError(f"{command}: {answer['error']['desc']}")
+            raise MachineError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import pytest
 
 from demo.fleet import Fleet
 from demo.stage import CloudProcess, Document, await_that
+from tests.support import system_container, virtual_machine
+from tests.support.machine import Machine
 from tests.support.small_wheel import SYSTEMD
-from tests.support.virtual_machine import HOST, VirtualMachine, why_not
+from tests.support.system_container import SystemContainer
+from tests.support.virtual_machine import VirtualMachine
 from tests.support.vm_image import ImageUnavailableError, image
 
 WHEELHOUSE = Path(os.environ.get("EDGEFERRY_VM_WHEELHOUSE", "dist/wheelhouse"))
@@ -23,12 +27,31 @@ INSTALL = "/root/install.sh --wheelhouse /root/wheelhouse"
 PICTURES = "/opt/edgeferry/current/lib/python3.11/site-packages/demo/pictures"
 MODELS = Path(__file__).parents[2] / "demo" / "models"
 PATIENCE = 400.0
+MACHINES = {
+    "qemu": (VirtualMachine, virtual_machine.why_not),
+    "container": (SystemContainer, system_container.why_not),
+}
+"""What EDGEFERRY_VM may be, and why that is not possible here."""
+_NOTES: list[str] = []
+
+
+def note(about: str, what: object) -> None:
+    """Have it said at the end of the run, also when everything passed."""
+    _NOTES.append(f"{about}: {what}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the steps measured and were told."""
+    if _NOTES:
+        terminalreporter.section("what the steps saw")
+        for line in _NOTES:
+            terminalreporter.write_line(line)
 
 
 class Device:
     """The virtual machine as a device, and the operator's hand on its cloud."""
 
-    def __init__(self, machine: VirtualMachine, cloud: CloudProcess) -> None:
+    def __init__(self, machine: Machine, cloud: CloudProcess) -> None:
         self.machine = machine
         self.cloud = cloud
         self.fleet = Fleet(cloud.address, cohort="machines")
@@ -41,7 +64,7 @@ class Device:
         self.machine.write("/etc/credstore/edgeferry.psk-id", self._identity)
         self.machine.write("/etc/credstore/edgeferry.psk", self._key)
         settings: dict[str, dict[str, object]] = {
-            "golioth": {"uri": f"coaps://{HOST}:{port}", "requests_per_second": 100},
+            "golioth": {"uri": f"coaps://{self.machine.host}:{port}", "requests_per_second": 100},
             "worker": {"source": f"dir:{PICTURES}", "frames_per_second": 5},
             "update": {"window_frames": 10},
             "samples": {"on": True, "below": 1.0, "quota_bytes": 1_000_000},
@@ -134,9 +157,10 @@ class Device:
 @pytest.fixture(scope="session")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """A booted machine with the wheelhouse and the installer in /root; nothing is installed yet."""
-    if not os.environ.get("EDGEFERRY_VM"):
+    chosen = os.environ.get("EDGEFERRY_VM")
+    if not chosen:
         pytest.skip("a virtual machine takes minutes; run it with `make vm`")
-    if reason := why_not():
+    if reason := MACHINES[chosen][1]():
         pytest.skip(reason)
     if not WHEELHOUSE.is_dir():
         pytest.skip("there is no wheelhouse: make wheelhouse")
@@ -150,10 +174,12 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     shutil.copy(SYSTEMD / "install.sh", files)
     cloud = CloudProcess(folder / "cloud", rate_limit=0)
     cloud.start()
-    machine = VirtualMachine(built, folder, files)
+    started = time.monotonic()
+    machine = MACHINES[chosen][0](built, folder, files)
     try:
         machine.await_boot()
-        machine.shell("tar -xf /dev/vdb -C /root")
+        note("machine", f"{machine.kind}; up after {time.monotonic() - started:.0f} s")
+        machine.take_files()
         yield Device(machine, cloud)
     finally:
         machine.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from tests.vm.conftest import COMMAND, INSTALL, Device
+from tests.vm.conftest import COMMAND, INSTALL, Device, note
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.xdist_group("vm")]
 
@@ -20,8 +21,9 @@ def frames(device: Device) -> int:
 
 
 def test_it_installs_without_a_network(device: Device) -> None:
-    done = device.machine.shell(INSTALL, seconds=1200)
-    print(done.output)
+    started = time.monotonic()
+    done = device.machine.shell(INSTALL, seconds=1800)
+    note("installed in", f"{time.monotonic() - started:.0f} s")
     assert "is installed" in done.output
     owner = device.machine.shell("stat -c '%U:%G %a' /var/lib/edgeferry /etc/edgeferry/agent.toml")
     assert owner.output.split("\n")[:2] == ["edgeferry-agent:edgeferry 750", "root:edgeferry 640"]
@@ -44,7 +46,7 @@ def test_with_credentials_it_serves_what_is_deployed(device: Device) -> None:
 
 def test_a_trial_gives_up_all_it_should_in_the_unit_s_sandbox(device: Device) -> None:
     sandbox = device.newest_update()["trial"]["sandbox"]
-    print(sandbox)
+    note("a trial's sandbox", sandbox)
     # Not a namespace: the unit's own sandbox takes namespaces away.
     assert sandbox["network"] == "seccomp"
     assert sandbox["filesystem"].startswith("Landlock")
@@ -54,7 +56,6 @@ def test_a_trial_gives_up_all_it_should_in_the_unit_s_sandbox(device: Device) ->
 def test_samples_are_kept_where_the_agent_s_group_gets_at_them(device: Device) -> None:
     folder = "/var/lib/edgeferry/samples"
     newest = device.machine.shell(f"ls {folder}/*.jpg | tail -1").output.strip()
-    print(device.machine.shell(f"ls -ld {folder} {newest}").output)
     device.machine.shell(f"runuser -u edgeferry-agent -- sh -c 'cat {newest} > /dev/null'")
     device.machine.shell(f"runuser -u edgeferry-agent -- rm {newest}")
     assert json.loads(device.machine.run(COMMAND, "samples", "--json").output)
@@ -66,7 +67,7 @@ def test_doctor_finds_a_healthy_device_and_a_credential_that_was_replaced(device
     device.machine.shell("rm /etc/credstore/edgeferry.ca")
     found = json.loads(done.output)["findings"]
     for finding in found:
-        print(finding["level"], finding["group"], finding["text"], sep=": ")
+        note(f"doctor, {finding['level']}", f"{finding['group']}: {finding['text']}")
     worse = {finding["group"] for finding in found if finding["level"] != "ok"}
     # Nothing sets this machine's clock.
     assert worse == {"clock", "services"}
@@ -76,7 +77,7 @@ def test_systemd_judges_the_sandbox_as_promised(device: Device) -> None:
     for unit, threshold in (("agent", "15"), ("worker", "20")):
         command = ("systemd-analyze", "--no-pager", "security", f"--threshold={threshold}")
         done = device.machine.run(*command, f"edgeferry-{unit}.service", check=False)
-        print(done.output.splitlines()[-1])
+        note("exposure", done.output.splitlines()[-1])
         assert done.status == 0, done.output
 
 
@@ -153,10 +154,10 @@ def test_an_upgrade_in_the_middle_of_a_download_loses_nothing(device: Device) ->
         lambda status: status["target"] and status["target"]["bytes_done"] > SOME,
     )
     text = device.show("agent", "StatusText")["StatusText"]
-    print(text)
+    note("status in mid-download", text)
     assert text.startswith("downloading ai-model 2")
-    device.machine.shell(REBUILD, seconds=1200)
-    print(device.machine.shell(f"{INSTALL} --wheel $(ls /root/other/*.whl)", seconds=1200).output)
+    device.machine.shell(REBUILD, seconds=1800)
+    device.machine.shell(f"{INSTALL} --wheel $(ls /root/other/*.whl)", seconds=1800)
     status = device.status()
     assert SOME < status["target"]["bytes_done"] < PADDING
     device.machine.shell(
@@ -169,7 +170,7 @@ def test_an_upgrade_in_the_middle_of_a_download_loses_nothing(device: Device) ->
 
 def test_both_releases_were_judged_on_the_same_frames(device: Device) -> None:
     update = device.newest_update()
-    print(update["swap"])
+    note("swap", update["swap"])
     assert update["swap"]["drained"] is False
     assert update["swap"]["gap_ms"] is not None
     comparison = update["window"]["figures"]["comparison"]
@@ -178,9 +179,11 @@ def test_both_releases_were_judged_on_the_same_frames(device: Device) -> None:
 
 
 def test_two_engines_and_a_trial_stay_below_their_units_limits(device: Device) -> None:
+    if not device.machine.limits_memory:
+        pytest.skip("this machine gives units no memory limit")
     for unit in ("agent", "worker"):
         taken = device.memory(unit)
-        print(unit, taken)
+        note(f"memory of the {unit}, MiB", taken)
         high = int(device.show(unit, "MemoryHigh")["MemoryHigh"]) >> 20
         assert taken["peak"] < high
         assert taken["held back"] == 0
@@ -204,9 +207,9 @@ def test_an_upgrade_that_does_not_start_is_taken_back(device: Device) -> None:
     before = device.machine.shell("readlink /opt/edgeferry/current").output
     device.machine.shell(BREAK)
     done = device.machine.shell(
-        f"{INSTALL} --wheel $(ls /root/broken/*.whl)", check=False, seconds=1200
+        f"{INSTALL} --wheel $(ls /root/broken/*.whl)", check=False, seconds=1800
     )
-    print(done.errors)
+    note("an upgrade that does not start", done.errors)
     assert done.status == 1
     assert "went back" in done.errors
     assert device.machine.shell("readlink /opt/edgeferry/current").output == before
