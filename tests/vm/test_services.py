@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.vm.conftest import COMMAND, INSTALL, Device, note
+from demo.stage import await_that
+from tests.vm.conftest import COMMAND, INSTALL, PATIENCE, Device, note
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.xdist_group("vm")]
 
@@ -55,7 +56,13 @@ def test_a_trial_gives_up_all_it_should_in_the_unit_s_sandbox(device: Device) ->
 
 def test_samples_are_kept_where_the_agent_s_group_gets_at_them(device: Device) -> None:
     folder = "/var/lib/edgeferry/samples"
-    newest = device.machine.shell(f"ls {folder}/*.jpg | tail -1").output.strip()
+
+    def kept() -> list[str]:
+        # One of them is going to be removed.
+        found = device.machine.shell(f"ls {folder}/*.jpg").output.split()
+        return found if len(found) > 1 else []
+
+    newest = await_that("two samples", kept, PATIENCE)[-1]
     device.machine.shell(f"runuser -u edgeferry-agent -- sh -c 'cat {newest} > /dev/null'")
     device.machine.shell(f"runuser -u edgeferry-agent -- rm {newest}")
     assert json.loads(device.machine.run(COMMAND, "samples", "--json").output)
