@@ -52,10 +52,15 @@ class Exchange:
         Raises ResponseError for an error code, LinkError without an answer in time, LinkLost when
         the link dies or there is none.
         """
-        link = await self._ready(lane, len(message.payload))
         try:
+            link = await self._ready(lane, len(message.payload))
             async with asyncio.timeout(self._timeout):
                 response = await link.request(message)
+        except LinkLost:
+            # A dead link fails at once: whoever simply asks again would keep the event loop from
+            # all else, also from noticing that the link is dead.
+            await asyncio.sleep(0)
+            raise
         except TimeoutError:
             self._unanswered += 1
             path = "/".join(message.opt.uri_path)

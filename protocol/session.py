@@ -286,10 +286,12 @@ class DeviceSession:
         finally:
             if loop.time() - connected_at >= settings.stable_after:
                 backoff.reset()
+            # At once: closing takes its time, and nobody shall wait for answers meanwhile.
+            self._disconnect()
             try:
                 await link.close()
             finally:
-                self._leave()
+                self._past, self._link = self.traffic, None
 
     def _enter(self, link: ClientLink) -> None:
         self._link = link
@@ -298,8 +300,7 @@ class DeviceSession:
         self._link_trouble.recovered()
         self._on_connection(True, None)
 
-    def _leave(self) -> None:
-        self._past, self._link = self.traffic, None
+    def _disconnect(self) -> None:
         self._exchange.use(None)
         self._connected.clear()
 

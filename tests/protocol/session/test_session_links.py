@@ -53,6 +53,21 @@ async def test_a_server_that_stops_is_noticed_and_its_successor_used(
     assert len(relay.legs) >= 2, "a new handshake takes a new socket"
 
 
+async def test_whoever_asks_on_and_on_keeps_no_session_from_noticing_that_its_link_is_dead(
+    cloud: Cloud, start_device: StartDevice
+) -> None:
+    session = start_device().session
+    await session.wait_connected()
+    session.give_up_link("for this test")
+    for _ in range(100):
+        if not session.connected:
+            break
+        with pytest.raises(LinkError):
+            await session.report(OtaReport("ai-model"))
+    else:
+        pytest.fail("it asks in vain, and the session never learns of it")
+
+
 async def test_a_server_that_forgot_the_session_is_noticed_by_its_silence(
     cloud: Cloud, relay: Relay, start_device: StartDevice
 ) -> None:
