@@ -88,9 +88,12 @@ class Link:
         """End a blackout."""
         await self._order("blackout", {"seconds": 0.0})
 
-    async def rebind(self) -> None:
-        """Reach the server from other ports from now on, as after a restart of a NAT."""
-        await self._order("rebind", {})
+    async def rebind(self, address: str | None = None) -> None:
+        """Reach the server from other ports from now on, as after a restart of a NAT.
+
+        With ``address``, one of this machine's, also from there: the device has moved.
+        """
+        await self._order("rebind", {"source": address})
 
     async def statistics(self) -> Statistics:
         """Figures since the start."""

@@ -49,6 +49,8 @@ class Forwarder:
         self._up = Impairment(conditions.up, f"{seed} up")
         self._down = Impairment(conditions.down, f"{seed} down")
         self._cut_until = -math.inf
+        self._source: str | None = None
+        """Address that datagrams to the server come from; None for whatever fits."""
         self._due: list[tuple[float, int, Impairment, Send, bytes]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -83,8 +85,9 @@ class Forwarder:
         """Lose everything that comes in during this time."""
         self._cut_until = self._loop.time() + seconds
 
-    def rebind(self) -> None:
-        """Reach the server from new ports; answers to the old ones are lost."""
+    def rebind(self, source: str | None = None) -> None:
+        """Reach the server from new ports, and from there; answers to the old ones are lost."""
+        self._source = source or self._source
         for address, client in self._clients.items():
             self._close(client.upstream)
             client.upstream = self._open_upstream(address)
@@ -168,6 +171,8 @@ class Forwarder:
 
     def _open_upstream(self, client: Address) -> socket.socket:
         upstream = _udp(self._target[0])
+        if self._source:
+            upstream.bind((self._source, 0))
         upstream.connect(self._target)
         self._loop.add_reader(upstream, self._read_server, upstream, client)
         return upstream

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import good_models
+from tests.prove import good_models, link_chaos
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.mutations import mutated_model
 from tests.support.tiny_models import TinyModel, reversed_colours
 
 SLICE_SECONDS = 3.0
+# One of each accident that is over soon, on links that are bad, not dreadful.
+QUICK_SEEDS = (20, 554, 672, 903, 896)
 
 
 @pytest.mark.system
@@ -25,6 +27,20 @@ async def test_damaged_releases_harm_nobody(tmp_path: Path) -> None:
     assert proof.holds
     assert sum(proof.counts.values()) == proof.done
     assert seen == sorted(seen)
+
+
+@pytest.mark.system
+async def test_updates_over_bad_links_end_with_the_newest_release(tmp_path: Path) -> None:
+    proof = await link_chaos.prove(
+        tmp_path, Budget(0), lambda _done, _wanted: None, seeds=QUICK_SEEDS
+    )
+    assert proof.broken == []
+    assert proof.done == len(QUICK_SEEDS)
+    assert proof.counts["updates"] >= 2 * proof.done
+
+
+def test_at_least_a_thousand_links_are_tried_in_a_full_run() -> None:
+    assert link_chaos.RUNS >= 1000
 
 
 def test_at_least_five_hundred_models_are_offered_in_a_full_run() -> None:
