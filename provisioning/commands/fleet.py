@@ -13,12 +13,19 @@ import typer
 from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from rich.console import Group
 
-    from provisioning.fleet_view import DeviceView, FleetView
+    from provisioning.fleet_view import DeviceView
     from provisioning.operator_settings import OperatorSettings
+    from provisioning.recent import Figures
+
+    Look = Callable[[], tuple[list[DeviceView], Mapping[str, Figures]]]
 
 _WHY = 200  # characters of a device's own words
+_MEASURED = ("frames/min", "confidence", "drift")
+_WIDE = 110
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -47,30 +54,38 @@ def fleet(
     rolled back (it served and was taken back), stale (has not begun), awaited (never connected),
     disabled, idle (its cohort was given nothing). Troubles come first, with the device's own words.
     With --watch --json one line of JSON follows another.
+
+    Frames per minute, mean confidence and drift are of the last five minutes, where devices send
+    metrics; a drift above 0.25 is worth a look.
     """
     from provisioning.fleet_view import FleetView
+    from provisioning.recent import recent_figures
 
     with management_of(settings) as management:
         view = FleetView(management, settings.release_packages, cohort)
+
+        def look() -> tuple[list[DeviceView], Mapping[str, Figures]]:
+            return view.look(lambda: None), recent_figures(management)
+
         if watch:
-            _watch(view, every, as_json=as_json)
+            _watch(look, every, as_json=as_json)
         else:
-            _once(view, as_json=as_json)
+            _once(look, as_json=as_json)
 
 
-def _once(view: FleetView, *, as_json: bool) -> None:
+def _once(look: Look, *, as_json: bool) -> None:
     from rich.console import Console
 
     from provisioning.commands.output import print_json
 
-    devices = view.look(lambda: None)
     if as_json:
-        print_json(_document(devices))
+        print_json(_document(*look()))
     else:
-        Console(highlight=False, emoji=False, markup=False).print(_table(devices))
+        console = Console(highlight=False, emoji=False, markup=False)
+        console.print(_table(*look(), console.width))
 
 
-def _watch(view: FleetView, every: float, *, as_json: bool) -> None:
+def _watch(look: Look, every: float, *, as_json: bool) -> None:
     import json
 
     from rich.console import Console
@@ -80,35 +95,41 @@ def _watch(view: FleetView, every: float, *, as_json: bool) -> None:
     try:
         if as_json:
             while True:
-                document = _document(view.look(lambda: None))
+                document = _document(*look())
                 typer.echo(json.dumps(document, ensure_ascii=False, default=str))
                 time.sleep(every)
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                live.update(_table(view.look(lambda: None)), refresh=True)
+                live.update(_table(*look(), console.width), refresh=True)
                 time.sleep(every)
     except KeyboardInterrupt:
         return
 
 
-def _document(devices: list[DeviceView]) -> dict[str, Any]:
+def _document(devices: list[DeviceView], figures: Mapping[str, Figures]) -> dict[str, Any]:
     summary = Counter(device.status for device in devices)
     summary["offline"] = sum(not device.online for device in devices)
-    return {"devices": [asdict(device) for device in devices], "summary": summary}
+    measured = {id_: asdict(found) for id_, found in figures.items()}
+    rows = [{**asdict(device), "metrics": measured.get(device.id)} for device in devices]
+    return {"devices": rows, "summary": summary}
 
 
-def _table(devices: list[DeviceView]) -> Group:
+def _table(devices: list[DeviceView], figures: Mapping[str, Figures], width: int) -> Group:
     from rich.console import Group
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("device", "cohort", "runs", "status", "seen", "why"):
+    # Only where there is something to show in them, and room for it beside why.
+    shown = width >= _WIDE and any(device.id in figures for device in devices)
+    measured = _MEASURED if shown else ()
+    for column in ("device", "cohort", "runs", "status", "seen", *measured, "why"):
         table.add_column(column, overflow="fold", no_wrap=column in {"status", "seen"})
     now = datetime.now(UTC)
     for device in devices:
         table.add_row(
-            *(device.name, device.cohort or "", _runs(device), device.status),
-            *(_seen(device, now), device.why[:_WHY]),
+            *(device.name, device.cohort or "", _runs(device), device.status, _seen(device, now)),
+            *(_measured(figures.get(device.id)) if measured else ()),
+            device.why[:_WHY],
         )
     counts = Counter(device.status for device in devices)
     parts = [f"{number} {status}" for status, number in counts.items()]
@@ -125,6 +146,14 @@ def _runs(device: DeviceView) -> str:
         if device.wanted and device.runs.get(name) != device.wanted.get(name)
     ]
     return "\n".join(differing) or model
+
+
+def _measured(figures: Figures | None) -> tuple[str, str, str]:
+    if figures is None:
+        return "", "", ""
+    confidence = "" if figures.confidence is None else f"{figures.confidence:.2f}"
+    drift = "" if figures.drift is None else f"{figures.drift:.2f}"
+    return f"{figures.frames_per_minute:.0f}", confidence, drift
 
 
 def _seen(device: DeviceView, now: datetime) -> str:

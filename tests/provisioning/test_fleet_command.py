@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from provisioning.fleet_view import view_of
+from provisioning.metrics import METRICS_PATH
 from provisioning.resources import Device
 from tests.support.provisioning import BackgroundCloud, Operator
+from tests.support.telemetry import metrics, stream
 
 PACKAGES = ("ai-model", "labels", "model-settings", "golden-set")
 WANTED = {"ai-model": "2", "labels": "2", "ai-model-delta": "0" * 16, "firmware": "7"}
@@ -32,6 +34,7 @@ def told(state: str, versions: dict[str, str], reason: str | None = None) -> dic
     [
         (told("idle", NEW), "current", ""),
         (told("idle", NEW, "link-lost"), "current", ""),
+        (told("confirming", NEW), "updating", "confirming"),
         (told("downloading", OLD), "updating", "downloading"),
         (told("awaiting-retry", OLD, "disk-full"), "failing", "disk-full: in words"),
         (told("idle", OLD, "too-slow"), "refused", "too-slow: in words"),
@@ -97,13 +100,20 @@ def test_the_command_shows_the_devices_of_a_cohort(
         management.deploy(cohort, "second", [artifact.id for artifact in artifacts])
         made = management.create_device("looked-at-1", cohort_id=cohort)
         management.create_device("elsewhere")
+    drift = {"psi": 0.31, "baseline_frames": 1000}
+    stream(running_cloud, made.id, METRICS_PATH, [metrics(1, drift=drift), metrics(2, frames=600)])
     run = bare.edgeferry("fleet", "--cohort", "looked-at", "--json")
     assert run.status == 0, run.error
     (shown,) = run.document["devices"]
     assert (shown["id"], shown["status"], shown["wanted"]) == (made.id, "awaited", NEW)
     assert run.document["summary"] == {"awaited": 1, "offline": 1}
+    measured = shown["metrics"]
+    assert (measured["frames_per_minute"], measured["drift"]) == (1200, 0.31)
+    assert measured["confidence"] == pytest.approx(0.9)
     table = bare.edgeferry("fleet").output
     assert "never connected" in table
     assert "elsewhere" in table
     assert max(map(len, table.splitlines())) <= 80
+    wide = bare.edgeferry("fleet", COLUMNS="140").output
+    assert "1200        0.90        0.31   never connected" in wide
     assert "no cohort typo" in bare.edgeferry("fleet", "--cohort", "typo").error
