@@ -210,7 +210,7 @@ def _outcome(difference: Difference, margin: float) -> Outcome:
 def _figure(difference: Difference, where: str) -> str:
     measure, sides = difference.measure, difference.sides
     before, now = (value_text(measure, side.value) for side in (sides.a, sides.b))
-    shown = f"{now}, before {before} {where}"
+    shown = f"{now} against {before} {where}"
     if difference.interval is None:
         return f"{shown}: too little to compare"
     return f"{shown}: {difference_text(difference)} {range_text(difference)}"
@@ -219,7 +219,9 @@ def _figure(difference: Difference, where: str) -> str:
 def _margin_text(measure: Measure, margin: float) -> str:
     if measure.unit == SCORE:
         return f"{margin:.4g}"
-    return f"{100 * margin:.4g} {'%' if measure.unit == MILLISECONDS else measure.unit}"
+    if measure.unit == MILLISECONDS:
+        return f"{100 * margin:.4g} %"
+    return f"{100 * margin:.4g} point{'' if margin == 0.01 else 's'}"
 
 
 def _asked(devices: Sequence[DeviceView]) -> list[DeviceView]:
