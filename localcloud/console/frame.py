@@ -9,7 +9,13 @@ from nicegui import ui
 
 from localcloud.console.visit import Visit
 
-_WAYS = (("/", "Fleet", "sensors"),)
+_WAYS = (
+    ("/", "Fleet", "sensors"),
+    ("/packages", "Packages", "inventory_2"),
+    ("/cohorts", "Cohorts", "hub"),
+    ("/compare", "Compare", "balance"),
+    ("/settings", "Settings", "tune"),
+)
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def frame(visit: Visit, here: str, title: str) -> Iterator[None]:
         _ways(here, "ef-ways")
         ui.label(visit.store.projects.get(visit.project_id).name).classes("ef-project")
         with ui.element("form").props('method="post" action="/sign-out"'):
-            ui.button("Sign out").props('type="submit" flat dense no-caps').classes("ef-out")
+            ui.button("Sign out", color=None).props('type="submit" flat dense no-caps')
     _ways(here, "ef-tabs")
     with ui.element("main").classes("ef-page"):
         yield

@@ -8,15 +8,20 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from jinja2 import BaseLoader, Environment
 from nicegui import app as nicegui_app
 from nicegui import ui
 from nicegui.client import templates
 from starlette.types import ASGIApp
 
+from localcloud.console.pictures import jpeg
+from localcloud.console.visit import Visit
+from localcloud.errors import CloudError
+
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("fleet",)
+_PAGES = ("fleet", "device", "packages", "cohorts", "cohort", "compare", "settings")
 _HEAD = (
     '<link rel="stylesheet" href="/static/console.css">'
     '<script src="/static/console.js" defer></script>'
@@ -43,6 +48,7 @@ def _shell() -> FastAPI:
     nicegui_app.colors(primary="#0b7d76", secondary="#0b2540", accent="#c87a00")
     ui.add_head_html(_HEAD, shared=True)
     shell = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    shell.add_api_route("/pictures/{device_id}/{kind}/{picture_id}", _picture)
     ui.run_with(
         shell,
         title="Edgeferry",
@@ -55,6 +61,16 @@ def _shell() -> FastAPI:
         show_welcome_message=False,
     )
     return shell
+
+
+async def _picture(request: Request, device_id: str, kind: str, picture_id: str) -> Response:
+    visit: Visit = request.state.visit
+    try:
+        content = jpeg(visit, device_id, kind, picture_id)
+    except CloudError as error:
+        return Response(str(error), error.http_status)
+    keep = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(content, media_type="image/jpeg", headers=keep)
 
 
 class _WithNonces(BaseLoader):

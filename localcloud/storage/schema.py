@@ -113,6 +113,14 @@ _STREAM = (
     "CREATE INDEX stream_by_time ON stream (project_id, timestamp)",
 )
 
+_STREAM_PATHS = (
+    "ALTER TABLE stream ADD COLUMN path TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX stream_by_path ON stream (project_id, path, device_id, id)",
+    # What was streamed before there was the column; nothing reads other paths by themselves.
+    """UPDATE stream SET path = 'edgeferry/metrics'
+        WHERE json_type(data, '$.edgeferry.metrics') = 'object'""",
+)
+
 
 @migrations()
 def first_schema(db: Database) -> None:
@@ -132,4 +140,11 @@ def settings(db: Database) -> None:
 def stream(db: Database) -> None:
     """What devices stream."""
     for statement in _STREAM:
+        db.execute(statement)
+
+
+@migrations()
+def stream_paths(db: Database) -> None:
+    """Where in a device's stream an entry belongs, so that one path can be read by itself."""
+    for statement in _STREAM_PATHS:
         db.execute(statement)

@@ -17,11 +17,15 @@ STREAM_RETENTION_DAYS = 30  # Golioth: what is kept without paying for more
 
 @dataclass(frozen=True)
 class StreamFilter:
-    """Narrows the entries; None means any. Times as :func:`timestamp` writes them."""
+    """Narrows the entries; None means any. Times as :func:`timestamp` writes them.
+
+    ``path`` is exact, without slashes at its ends.
+    """
 
     device_ids: Sequence[str] | None = None
     start: str | None = None
     end: str | None = None
+    path: str | None = None
 
 
 class Stream:
@@ -43,6 +47,7 @@ class Stream:
             {
                 "project_id": project_id,
                 "device_id": device_id,
+                "path": "/".join(path),
                 "data": json.dumps(value),
                 "timestamp": timestamp(),
             },
@@ -76,6 +81,7 @@ def _conditions(project_id: str, wanted: StreamFilter) -> Conditions:
         # A JSON array, so that the number of devices does not matter.
         listed = json.dumps(list(wanted.device_ids))
         conditions.add("device_id IN (SELECT value FROM json_each(?))", listed)
+    conditions.add_given("path = ?", wanted.path)
     conditions.add_given("timestamp >= ?", wanted.start)
     conditions.add_given("timestamp < ?", wanted.end)
     return conditions

@@ -64,7 +64,8 @@ async def visiting(url: str) -> AsyncIterator[Visitor]:
         browser = await playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
-        page = await browser.new_page(viewport={"width": LAPTOP[0], "height": LAPTOP[1]})
+        context = await browser.new_context(viewport={"width": LAPTOP[0], "height": LAPTOP[1]})
+        page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         visitor = Visitor(page, url)
 
