@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agent.credentials.settings import GoliothSettings
 from agent.errors import ConfigurationError
 from agent.faults import explain
+from agent.remote.settings import RemoteSettings
 from agent.samples.settings import SampleSettings
 from agent.service.logs import CloudLevelName, LogLevelName
 from agent.store.names import PackageNames
@@ -154,6 +155,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     samples: SampleSettings = SampleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    remote: RemoteSettings = RemoteSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -22,8 +22,9 @@ from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
-from agent.operations import SOCKET_FILE, Operations
+from agent.operations import SOCKET_FILE, Operation, Operations
 from agent.parts import open_store, worker_of
+from agent.remote.calls import RemoteCalls
 from agent.remote.live_settings import LiveSettings
 from agent.samples.upload import UploadRules
 from agent.service.liveness import Liveness, stall_seconds
@@ -78,6 +79,7 @@ class Agent:
         self.live = LiveSettings(settings, self._journal)
         """The configuration with what the operator has set."""
         self._identity = DeviceIdentity(settings.golioth, settings.device.state_dir, self._journal)
+        self._calls = RemoteCalls(allow=settings.remote.allow)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
@@ -110,7 +112,7 @@ class Agent:
             ),
             on_manifest=self._on_manifest,
             on_connection=self._on_connection,
-            subscriptions=Subscriptions(settings=self.live.take),
+            subscriptions=Subscriptions(settings=self.live.take, call=self._calls.take),
         )
 
     def _follow_settings(self) -> None:
@@ -187,11 +189,11 @@ class Agent:
                     await self._worker.figures()
                     self._conductor.wake()
 
-    async def _answer_operators(self) -> None:
+    async def _answer_operators(self, operations: Mapping[str, Operation]) -> None:
         control = ControlServer()
         try:
             control.listen(self._settings.device.state_dir / SOCKET_FILE, group=False)
-            await control.serve(Operations(self._settings, self._conductor, self._store).table())
+            await control.serve({name: part.carry_out for name, part in operations.items()})
             await asyncio.Event().wait()
         except WorkerError as error:
             # The model is kept current without it too.
@@ -214,11 +216,15 @@ class Agent:
         if self._conductor.state == "idle":
             for message in idle_reports(self._active_release()):
                 self._journal.outbox.put(message, now)
+        operations = Operations(
+            self._settings, self._conductor, self._store, self._worker, self._journal.outbox
+        ).table()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._supervision().run())
                 group.create_task(self._await_worker())
-                group.create_task(self._answer_operators())
+                group.create_task(self._answer_operators(operations))
+                group.create_task(self._calls.run(operations, self._session))
                 group.create_task(self._identity.run(self._session))
                 group.create_task(self.live.run(self._session))
                 if isinstance(self._worker, WorkerClient):

@@ -6,7 +6,6 @@ from agent.config import Settings
 from agent.store.release_store import ReleaseStore
 from agent.worker_port.client import WorkerClient
 from agent.worker_port.signal import SignalWorker
-from states.ports import Worker
 
 
 def open_store(settings: Settings) -> ReleaseStore:
@@ -20,7 +19,7 @@ def open_store(settings: Settings) -> ReleaseStore:
     )
 
 
-def worker_of(settings: Settings, store: ReleaseStore) -> Worker:
+def worker_of(settings: Settings, store: ReleaseStore) -> WorkerClient | SignalWorker:
     """The worker this configuration names."""
     state_dir, worker = settings.device.state_dir, settings.worker
     if worker.kind == "signal":

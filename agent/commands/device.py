@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -49,7 +51,7 @@ def worker(config: ConfigOption = None) -> None:
 
     settings = settings_of(config)
     device = settings.device
-    asyncio.run(
+    again = asyncio.run(
         run_worker(
             settings.worker,
             device.state_dir,
@@ -58,6 +60,9 @@ def worker(config: ConfigOption = None) -> None:
             reserve_bytes=device.reserve_bytes,
         )
     )
+    if again:
+        # The same process for whoever watches it, with nothing left of what it had in memory.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - no shell, and our own arguments
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:

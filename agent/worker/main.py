@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from agent.control import ControlServer
@@ -17,6 +14,7 @@ from agent.store.names import PackageNames
 from agent.worker.camera.capture import Capture
 from agent.worker.camera.frames import FrameStore, Mailbox
 from agent.worker.camera.source_address import SourceAddress
+from agent.worker.ending import Ending
 from agent.worker.engines.candidate import Loader
 from agent.worker.engines.engine import EngineSettings
 from agent.worker.engines.memory import Memory, watch_sizes
@@ -43,14 +41,18 @@ async def run_worker(
     samples: SampleSettings | None = None,
     reserve_bytes: int = 0,
     stop: asyncio.Event | None = None,
-) -> None:
+) -> bool:
     """Serve ``<state dir>/current`` and what the control socket asks for.
 
-    Ends with SIGTERM, SIGINT or ``stop``. A release that can't be served is reported, and another
-    one waited for. Samples leave ``reserve_bytes`` of the disk free. Raises WorkerError when the
-    control socket can't be made.
+    Ends with SIGTERM, SIGINT or ``stop``; or because it was asked to start again: then True is
+    returned, and whoever runs it has to do that. A release that can't be served is reported, and
+    another one waited for. Samples leave ``reserve_bytes`` of the disk free. Raises WorkerError
+    when the control socket can't be made.
     """
-    layout = ReleaseLayout(state_dir, names or PackageNames())
+    layout, ending = (
+        ReleaseLayout(state_dir, names or PackageNames()),
+        Ending(stop or asyncio.Event()),
+    )
     control = _listening(settings, state_dir)
     store, versions = FrameStore(), ModelVersions(state_dir)
     taker = SampleTaker(
@@ -64,12 +66,13 @@ async def run_worker(
     )
     onlookers = Onlookers(settings.preview, taker, versions, control.publish)
     try:
-        with _stopped_by_signals(stop or asyncio.Event()) as stopped:
+        with ending.by_signals():
             async with asyncio.TaskGroup() as tasks:
-                await _run(settings, layout, control, store, onlookers, tasks, stopped)
+                await _run(settings, layout, control, store, onlookers, tasks, ending)
     finally:
         await control.close()
         store.close()
+    return ending.again
 
 
 def _listening(settings: WorkerSettings, state_dir: Path) -> ControlServer:
@@ -82,19 +85,6 @@ def _listening(settings: WorkerSettings, state_dir: Path) -> ControlServer:
     return control
 
 
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[asyncio.Event]:
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
 async def _run(
     settings: WorkerSettings,
     layout: ReleaseLayout,
@@ -102,7 +92,7 @@ async def _run(
     store: FrameStore,
     onlookers: Onlookers,
     tasks: asyncio.TaskGroup,
-    stopped: asyncio.Event,
+    ending: Ending,
 ) -> None:
     mailbox, publish = Mailbox(store), onlookers.publish
     capture = Capture(settings, store, mailbox, publish)
@@ -115,10 +105,19 @@ async def _run(
     loader = Loader(serving, shadow, memory, store, engines)
     swapper = Swapper(serving, recovery, shadow, loader, publish)
     methods = WorkerMethods(
-        layout, serving, swapper, recovery, shadow, memory, capture, store, onlookers.figures
+        layout,
+        serving,
+        swapper,
+        recovery,
+        shadow,
+        memory,
+        capture,
+        store,
+        onlookers.figures,
+        onlookers.draw,
     )
     watch = ServiceWatch(settings, layout.state_dir)
-    await control.serve({**methods.table(), **onlookers.table()})
+    await control.serve({**methods.table(), **onlookers.table(), "restart": ending.restart})
     onlookers.start(methods, store)
     jobs = [
         tasks.create_task(serving.run(), name="classify"),
@@ -130,9 +129,10 @@ async def _run(
     ]
     notify("READY=1")
     try:
-        await stopped.wait()
+        await ending.wait()
     finally:
-        notify("STOPPING=1")
+        if not ending.again:  # otherwise the process goes on, with a new program in it
+            notify("STOPPING=1")
         for job in jobs:
             job.cancel()
         await control.close()

@@ -7,6 +7,7 @@ import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from agent.control import Method, Parameters
 from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
 from agent.worker.camera.capture import Capture
 from agent.worker.camera.frames import FrameStore
+from agent.worker.engines.counters import Result
 from agent.worker.engines.engine import ReleaseFiles
 from agent.worker.engines.memory import Memory
 from agent.worker.engines.recovery import Recovery
@@ -23,6 +25,7 @@ from agent.worker.engines.shadow import Shadow
 from agent.worker.engines.swap import Swapper
 from agent.worker.errors import ControlError
 from agent.worker.jpeg import encode_jpeg
+from agent.worker.model.tensors import Picture
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class WorkerMethods:
     store: FrameStore
     more_figures: Callable[[], dict[str, Any]]
     """Of those who look on."""
+    draw: Callable[[Result | None, Picture], bytes]
+    """What a picture was taken for, onto it, as a small JPEG; called in another thread."""
     instance: str = field(default_factory=lambda: uuid4().hex)
     """Differs from one start of the worker to the next: its counters begin anew with it."""
     started_at: float = field(default_factory=time.monotonic)
@@ -86,6 +91,7 @@ class WorkerMethods:
             "commit": self.commit,
             "settle": self.settle,
             "abort": self.abort,
+            "reload": self.reload,
             "withdraw": self.withdraw,
             "status": self.status,
             "tallies": self.tallies,
@@ -109,6 +115,10 @@ class WorkerMethods:
     async def abort(self, parameters: Parameters) -> dict[str, Any]:
         """Let go of a prepared release."""
         return await self.swapper.abort(_text(parameters, "release"))
+
+    async def reload(self, _parameters: Parameters) -> dict[str, Any]:
+        """Load the active release anew, beside the engine that serves."""
+        return await self.swapper.reload()
 
     async def withdraw(self, _parameters: Parameters) -> dict[str, Any]:
         """Stop serving."""
@@ -134,15 +144,17 @@ class WorkerMethods:
         wanted = [result for result in self.serving.results if result.frame > after]
         return {"results": [result.to_json() for result in wanted[-limit:]] if limit > 0 else []}
 
-    async def snapshot(self, _parameters: Parameters) -> dict[str, Any]:
-        """The last frame as JPEG, with what it was taken for."""
+    async def snapshot(self, parameters: Parameters) -> dict[str, Any]:
+        """The last frame as JPEG, with what it was taken for; ``annotated``: small, with words."""
+        annotated = _flag(parameters, "annotated")
         last = self.serving.last_frame()
         if last is None:
             raise ControlError(
                 "no-frame", f"{self.capture.status.address} has given no picture yet"
             )
         frame, result = last
-        jpeg = await asyncio.to_thread(encode_jpeg, self.store.copy(frame))
+        draw = partial(self.draw, result) if annotated else encode_jpeg
+        jpeg = await asyncio.to_thread(draw, self.store.copy(frame))
         label, confidence = result.top[0] if result else (None, None)
         return {
             "jpeg": base64.b64encode(jpeg).decode("ascii"),

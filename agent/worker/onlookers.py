@@ -15,9 +15,13 @@ from agent.faults import explain
 from agent.samples.settings import SampleChoice
 from agent.samples.taker import SampleTaker
 from agent.worker.camera.frames import FrameStore
+from agent.worker.engines.counters import Result
 from agent.worker.errors import ControlError
+from agent.worker.jpeg import small_jpeg
 from agent.worker.methods import WorkerMethods
+from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
+from agent.worker.preview.annotate import Caption, annotated
 from agent.worker.preview.settings import PreviewSettings
 from agent.worker.versions import ModelVersions
 
@@ -58,6 +62,14 @@ class Onlookers:
     def table(self) -> Mapping[str, Method]:
         """Methods of the control socket by name."""
         return {"capture": self.capture}
+
+    def draw(self, result: Result | None, picture: Picture) -> bytes:
+        """The picture with what it was taken for and what there is to notice, as a small JPEG."""
+        label, confidence = result.top[0] if result else (None, 0.0)
+        release = self._versions.describe(result.release) if result else ""
+        notices = self._notices.current(time.monotonic())
+        caption = Caption(label, confidence, release, notices[0] if notices else None)
+        return small_jpeg(annotated(picture, caption))
 
     async def capture(self, parameters: Parameters) -> dict[str, Any]:
         """Keep samples or keep none, or others: keys of ``[samples]``, as far as they are given.

@@ -18,7 +18,12 @@ ANSWER_LIMIT = 8 << 20
 
 
 # Reasons of the worker's own, for which neither the content nor the protocol is at fault.
-_LATER = frozenset({"busy", "not-prepared", "unavailable"})
+_LATER = {
+    "busy": Transient.WORKER_AWAY,
+    "not-prepared": Transient.WORKER_AWAY,
+    "unavailable": Transient.WORKER_AWAY,
+    "no-frame": Transient.NO_FRAMES,
+}
 
 
 class WorkerProtocolError(Exception):
@@ -82,6 +87,18 @@ class WorkerClient:
     async def results(self, limit: int) -> dict[str, Any]:
         """The newest classified pictures. Raises Postponed when the worker is away."""
         return await self._ask("results", self._answer_seconds, limit=limit)
+
+    async def reload(self, _release_id: str) -> Evidence:
+        """Load what serves anew. Raises Postponed or Rejected; the old engine serves on then."""
+        return await self._ask("reload", self._load_seconds)
+
+    async def restart(self) -> dict[str, Any]:
+        """Have the worker start again as a new process. Raises Postponed when it is away."""
+        return await self._ask("restart", self._answer_seconds)
+
+    async def snapshot(self, *, annotated: bool) -> dict[str, Any]:
+        """The last picture. Raises Postponed when there is none, or no worker."""
+        return await self._ask("snapshot", self._answer_seconds, annotated=annotated)
 
     async def capture(self, **choice: object) -> dict[str, Any]:
         """Change which samples are kept, as far as keys of ``[samples]`` are given.
@@ -147,5 +164,5 @@ def _result(method: str, answer: bytes) -> dict[str, Any]:
     if reason in set(Rejection):
         raise Rejected(Rejection(reason), detail)
     if reason in _LATER:
-        raise Postponed(Transient.WORKER_AWAY, f"{method}: {detail}")
+        raise Postponed(_LATER[reason], f"{method}: {detail}")
     raise WorkerProtocolError(f"{method}: {reason}: {detail}")

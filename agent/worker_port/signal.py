@@ -48,6 +48,12 @@ class SignalWorker:
         logger.info("signalled the inference script to load release %s", release_id)
         return {"signalled": True}
 
+    async def reload(self, release_id: str) -> Evidence:
+        """Tell the script to reload. Raises Postponed when it is gone."""
+        self._signal(signal.SIGUSR1)
+        logger.info("signalled the inference script to load release %s anew", release_id)
+        return {"signalled": True}
+
     async def settle(self, _release_id: str) -> None:
         """Do nothing: a script keeps no second model."""
 

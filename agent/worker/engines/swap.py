@@ -116,6 +116,21 @@ class Swapper:
                 "drained": active.drained,
             }
 
+    async def reload(self) -> dict[str, Any]:
+        """Load the active release anew and switch to the new engine between two frames.
+
+        Raises as :meth:`prepare` and :meth:`commit` do; the old engine serves on then.
+        """
+        active = self._serving.active
+        if active is None:
+            raise ControlError("unavailable", "no release is served, so there is none to load")
+        candidate = await self._begin(active.files)
+        await candidate.loaded()
+        async with self._switching:
+            served = await self._serve(*await self._prepared(active.release), watch=False)
+        gap = served.gap_ms
+        return {"gap_ms": None if gap is None else round(gap, 2), "drained": served.drained}
+
     async def settle(self, release: str) -> dict[str, Any]:
         """The commit window of the active release is over: let go of the shadow, if any."""
         async with self._switching:

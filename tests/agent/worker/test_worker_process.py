@@ -154,3 +154,35 @@ async def test_a_serving_engine_has_the_priority_of_the_worker(
         thread for thread in threads_of(pid) if os.getpriority(os.PRIO_PROCESS, thread) != wanted
     ]
     assert len(lowered) <= 1  # the one that warms up and classifies along quietly
+
+
+async def test_a_worker_told_to_start_again_is_the_same_process_with_a_new_life(
+    tmp_path: Path, manager: Manager
+) -> None:
+    (tmp_path / "current").symlink_to(write_release(tmp_path, "a", TinyModel()))
+    environment = {
+        **os.environ,
+        "EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path),
+        "EDGEFERRY_WORKER__SOURCE": "synthetic:",
+        "NOTIFY_SOCKET": str(manager.path),
+    }
+    command = (sys.executable, "-m", "agent", "worker")
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    try:
+        lives = []
+        for _life in range(2):
+            await manager.told("READY=1")
+            client = await WorkerClient.connect(tmp_path / "worker.sock")
+            status = await client.until(lambda now: now["classified"] > 0)
+            lives.append(status["instance"])
+            if len(lives) == 1:
+                assert await client.call("restart") == {"restarts": True}
+            await client.close()
+        assert lives[0] != lives[1]
+        assert process.returncode is None
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

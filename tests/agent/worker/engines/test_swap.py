@@ -293,3 +293,16 @@ async def test_statistics_are_told_regularly(tmp_path: Path) -> None:
         while not told_of_a(event := await worker.client.event("statistics")):
             pass
         assert_balanced(event)
+
+
+async def test_what_serves_can_be_loaded_anew_without_losing_a_frame(tmp_path: Path) -> None:
+    async with running_worker(tmp_path) as worker:
+        with pytest.raises(Refused, match="no release is served"):
+            await worker.client.call("reload")
+        await worker.serve("a")
+        before = await worker.classified(5)
+        assert (await worker.client.call("reload"))["drained"] is False
+        after = await worker.classified(before["classified"] + 5)
+        assert after["engine"]["pid"] != before["engine"]["pid"]
+        assert (after["release"], after["dropped"]) == ("a", before["dropped"])
+        assert engine_pids() == {after["engine"]["pid"]}
