@@ -20,6 +20,8 @@ def show_status(status: Document) -> None:
         table.add_row("[bold]certificate", _certificate(status["certificate"]))
     if trouble := clock_trouble(status["clock"]):
         table.add_row("[bold]clock", trouble)
+    if status["trust"]:
+        table.add_row("[bold]trust", _trust(status["trust"]))
     for name in ("active", "previous", "target"):
         table.add_row(f"[bold]{name}", versions(status[name]))
     target = status["target"]
@@ -109,6 +111,13 @@ def clock_trouble(clock: Document) -> str | None:
     if clock["synchronized"] is False:
         return "not set by a time server"
     return None
+
+
+def _trust(trust: Document) -> str:
+    by = f"{len(trust['release_keys'])} key{'' if len(trust['release_keys']) == 1 else 's'}"
+    listed = f" of key list {trust['key_list']}" if trust["key_list"] else ""
+    newest = f", newest number {trust['number']}" if trust["number"] else ""
+    return f"releases signed by {by}{listed}{newest}"
 
 
 def _progress(target: Document, link: Document) -> str:

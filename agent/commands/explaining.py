@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from agent.commands.words import reason_in_words, span
+from states.reasons import ABOUT_SIGNATURE
 
 Document = dict[str, Any]
 Query = Callable[..., list[Document]]
@@ -164,9 +165,11 @@ class Explainer:
     def _next(self, story: Document) -> list[str]:
         lines = []
         if story["rejected"]:
+            about_signature = story["reason"] in ABOUT_SIGNATURE
+            other = "another signature of it" if about_signature else "other content"
             lines.append(
                 "It is not taken again by itself. To let it in again: "
-                f"`edgeferry retry {story['release']}`; other content is taken as usual."
+                f"`edgeferry retry {story['release']}`; {other} is taken as usual."
             )
         elif story["state"] == "awaiting-retry":
             left = self._present.next_try_in_s or 0.0

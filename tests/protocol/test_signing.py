@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,19 +77,23 @@ def test_another_implementation_verifies_it() -> None:
     assert json.loads(other.payload)["number"] == 7
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is missing")
-def test_openssl_verifies_it(tmp_path: Path) -> None:
-    """The commands of docs/signing.md."""
-    release = json.loads(DOCUMENT)["release"]
-    payload = b64decode(release["payload"])
-    signed = b"DSSEv1 %d " % len(release["payloadType"]) + release["payloadType"].encode()
-    (tmp_path / "signed").write_bytes(signed + b" %d " % len(payload) + payload)
-    (tmp_path / "sig").write_bytes(b64decode(release["signatures"][0]["sig"]))
-    (tmp_path / "key.pem").write_text(PEM)
-    files = ["-inkey", "key.pem", "-in", "signed", "-sigfile", "sig"]
-    words = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", *files]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.skipif(
+    not (shutil.which("openssl") and shutil.which("jq")), reason="openssl or jq is missing"
+)
+def test_the_commands_of_the_documentation_verify_it(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "signing.md").read_text()
+    commands = page.split("```sh\n")[1].split("```")[0]
+    odd = SignedPackage("größe 🦊", "\u2028/", "c" * 64, 0)
+    release = sign(ReleaseStatement(HIGHEST, (MODEL, odd)), [private_key(1)])
+    (tmp_path / "signature").write_bytes(encode_document(release))
+    (tmp_path / "release.pub.pem").write_text(PEM)
+    for text, status in ((commands, 0), (commands.replace(".release.pay", ".no.pay"), 1)):
+        run = ["bash", "-euc", text]
+        done = subprocess.run(run, cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == status, done.stderr
+    run = ["jq", "-caS", "."]
+    form = subprocess.run(run, input=release.payload, capture_output=True, check=True).stdout
+    assert form == release.payload + b"\n"
 
 
 def test_the_key_is_the_end_of_its_pem() -> None:
