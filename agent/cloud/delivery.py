@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.cloud.attempts import PAUSE_SECONDS, Attempts, Fate
@@ -54,7 +55,9 @@ class Delivery:
                 except Postponed as full:
                     await self._attempts.wait_out(full)
         finally:
-            self._outbox.delivered(self._delivered)
+            # What can't be noted is sent again after the next start, as after a power cut.
+            with suppress(Postponed):
+                self._note_delivered()
 
     async def _step(self) -> None:
         last = self._delivered[-1].id if self._delivered else 0

@@ -36,6 +36,10 @@ def show_status(status: Document) -> None:
     if (settings := status["settings"])["version"]:
         told = f"{len(settings['in_force'])} set in the cloud, {len(settings['refused'])} refused"
         table.add_row("[bold]settings", told)
+    if (telemetry := status["telemetry"]) and telemetry["messages"] > 1:
+        since = moment(telemetry["oldest_at"])
+        waits = f"{telemetry['messages']:,} messages, {telemetry['bytes']:,} bytes, since {since}"
+        table.add_row("[bold]telemetry waits", waits)
     if status["last_error"]:
         error = status["last_error"]
         what = f"{error['reason']}: {error['detail']}"

@@ -12,7 +12,9 @@ from agent.samples.store import Sample
 FORMAT = 1
 PART_BYTES = 12 << 10
 """Of the picture in each part: 16 KiB of base64. A power cut or a lost link costs one part."""
-_TOLD = ("taken_at", "why", "release", "version", "top", "name", "known_label")
+_TOLD = ("taken_at", "why", "release", "version", "name", "known_label")
+_BEST = 5
+"""Scores told with each part."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Picture:
             "parts": self.parts,
             "sha256": self.sha256,
             **known,
+            "top": self.sample.document["top"][:_BEST],
             "data": base64.b64encode(data).decode("ascii"),
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -126,6 +126,21 @@ async def test_messages_do_not_starve_a_download() -> None:
     assert served[1:101].count(Lane.BLOCKS) == 50
 
 
+async def test_what_can_wait_takes_one_turn_in_twenty_of_a_download() -> None:
+    served = await order_served([Lane.BLOCKS] * 200 + [Lane.BACKGROUND] * 20)
+    waited = [turn for turn, lane in enumerate(served) if lane is Lane.BACKGROUND]
+    # The blocks are through at turn 210; until then every twentieth turn was the background's.
+    assert waited[:10] == list(range(19, 200, 20))
+    assert waited[10:] == list(range(210, 220))
+
+
+async def test_what_can_wait_lets_messages_and_blocks_go_first() -> None:
+    served = await order_served([Lane.BACKGROUND] * 5 + [Lane.MESSAGES] * 3 + [Lane.BLOCKS] * 3)
+    # The first goes out at once, before anybody else is there.
+    assert Lane.BACKGROUND not in served[1:7]
+    assert served.count(Lane.BACKGROUND) == 5
+
+
 async def test_a_turn_at_once_is_one_that_nobody_waits_for() -> None:
     clock = Clock()
     pacer = Pacer(10, clock=clock)
