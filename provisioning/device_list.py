@@ -47,7 +47,7 @@ def check_name(name: str, where: str) -> str:
     """The name unchanged. Raises WrongUsage, saying ``where`` it stands."""
     if not _NAME.match(name):
         raise WrongUsage(
-            f"{where}: {name!r} is no device name; use 1 to 64 letters, digits, '.', '_', ':' "
+            f"{where}: {name!r} is no name; use 1 to 64 letters, digits, '.', '_', ':' "
             "or '-', starting with a letter or digit"
         )
     return name

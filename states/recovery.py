@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from states.machine import STATES
 from states.policy import Policy
 from states.ports import Journal
-from states.trust import Trust
 from states.update import Outcome, Transition, Update
 
 logger = logging.getLogger(__name__)
@@ -25,11 +24,10 @@ class Recovered:
 
 def recover(journal: Journal, policy: Policy) -> Recovered:
     """Check what is stored, and write down what becomes of it. Raises Postponed."""
-    if journal.trust().pinned != policy.trusted_keys:
-        logger.info(
-            "other keys are pinned than before: trusting these %d", len(policy.trusted_keys)
-        )
-        journal.note_trust(Trust.beginning_with(policy.trusted_keys))
+    trust, keys = journal.trust(), policy.trusted_keys
+    if trust.pinned != keys:
+        logger.info("other keys are pinned than before: %d", len(keys))
+        journal.note_trust(trust.pinning(keys))
     stored = journal.load()
     update, state = stored.update, stored.state
     if state == "idle":

@@ -54,14 +54,16 @@ class Trust:
     signature: str | None = None
     release: str | None = None
 
-    @classmethod
-    def beginning_with(cls, pinned: Iterable[str]) -> Trust:
-        """That of a device that has only its configuration: each key may sign lists and releases.
+    def pinning(self, pinned: Iterable[str]) -> Trust:
+        """The trust once these keys are pinned: each may sign lists and releases.
 
-        Who pins other keys wants to begin anew, so nothing learned before is of use then.
+        Who pins other keys than before wants key lists to begin anew. Numbers stay: they hold for
+        each key by itself, so that no older release of one that stays is let in.
         """
         keys = frozenset(pinned)
-        return cls(keys, root_keys=keys, release_keys=keys)
+        return replace(
+            self, pinned=keys, list_number=0, root_keys=keys, release_keys=keys, signature=None
+        )
 
     @property
     def demanded(self) -> bool:
@@ -99,5 +101,6 @@ def followed(trust: Trust, key_lists: Iterable[SignedKeys]) -> Trust:
                 list_number=keys.number,
                 root_keys=keys.root_keys,
                 release_keys=keys.release_keys,
+                signature=None,  # judged anew if it comes again: its key may be revoked
             )
     return trust

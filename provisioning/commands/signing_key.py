@@ -82,7 +82,12 @@ def show(
         "release_keys": list(newest.statement.release_keys),
     }
     facts = {**keys, **{f"list {name}": value for name, value in (listed or {}).items()}}
-    _say(facts, _pin(keys.values()), as_json=as_json, document={"keys": keys, "key_list": listed})
+    _say(
+        facts,
+        _pin(keys.values()) if keys else [],
+        as_json=as_json,
+        document={"keys": keys, "key_list": listed},
+    )
 
 
 @configured(RELEASE_SIGNING)
@@ -123,7 +128,7 @@ def endorse(
         "root_keys": list(newest.statement.root_keys),
         "file": str(folder / KEY_LISTS_FILE),
     }
-    steps = ["let signing_keys in operator.toml name the key of a release key"]
+    steps = ["in operator.toml: signing_keys must name the private part of a release key"]
     _say(document, [*steps, "edgeferry deploy --cohort COHORT --resign"], as_json=as_json)
 
 

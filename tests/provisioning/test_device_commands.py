@@ -138,7 +138,7 @@ def test_one_bad_pack_does_not_stop_the_others(operator: Operator) -> None:
         ("camera-1\n", "line 1: no column name"),
         ("name,kohort\ncamera-1,x\n", "unknown column 'kohort'"),
         ("name\ncamera-1\ncamera-1\n", "camera-1 is listed twice"),
-        ("name\n../etc\n", "line 2: '../etc' is no device name"),
+        ("name\n../etc\n", "line 2: '../etc' is no name"),
         ("name\ncamera-1,doors\n", "line 2: more fields than columns"),
         ("name\n\n", "which device?"),
         ("name\n\xff\n", "give a CSV file in UTF-8"),

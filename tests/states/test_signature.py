@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from states.ports import Postponed
 from states.reasons import Rejection, Transient
 from states.trust import SignedKeys, SignedRelease
 from states.update import Outcome
-from tests.states.world import Device, release
+from tests.states.world import Device, PowerCut, release
 
 
 class SignedDevice(Device):
@@ -182,3 +183,17 @@ async def test_something_too_large_for_a_signature_is_not_fetched(device: Signed
     await device.take(replace(offered, signature=replace(offered.signature, size=1 << 30)))
     assert device.last == (Outcome.REJECTED, Rejection.SIGNATURE_MALFORMED)
     assert device.world.fetched == []
+
+
+@pytest.mark.parametrize("cut", range(8))
+async def test_a_power_cut_anywhere_takes_no_second_signature(
+    device: SignedDevice, cut: int
+) -> None:
+    offered = device.signed("1", 1)
+    device.journal.cut_before = cut
+    with suppress(PowerCut):
+        await device.take(offered)
+    device.journal.cut_before = None
+    await device.take(offered, device.signed("2", 1))
+    assert device.world.serving == release("1").id
+    assert device.last == (Outcome.REJECTED, Rejection.SIGNATURE_REPLAYED)

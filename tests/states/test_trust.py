@@ -16,7 +16,7 @@ from tests.states.world import release
 
 RELEASE, OTHER = release("1"), release("2")
 MODEL, LABELS = RELEASE.packages
-PINNED = Trust.beginning_with(["root"])
+PINNED = Trust().pinning(["root"])
 DIGEST = "d" * 64
 AFTER_5 = replace(PINNED, numbers={"root": 5}, signature=DIGEST, release=RELEASE.id)
 
@@ -143,6 +143,20 @@ def test_newer_keys_count_though_the_release_that_brought_them_is_refused() -> N
     assert judgement.fault is not None
     assert judgement.trust.release_keys == {"daily"}
     assert judgement.trust.release == AFTER_5.release
+
+
+def test_what_a_revoked_key_signed_is_judged_anew() -> None:
+    mixed = judge(signed(6, "root", of=OTHER, key_lists=(NEWER,)), "e" * 64, RELEASE, AFTER_5)
+    assert mixed.fault is not None
+    assert not mixed.trust.has_accepted(deployed(SIGNATURE))
+    assert fault(signed(5), mixed.trust) is Rejection.SIGNATURE_UNKNOWN_KEY
+
+
+def test_pinning_one_more_key_lets_no_older_release_in() -> None:
+    trust = AFTER_5.pinning(["root", "another"])
+    assert fault(signed(4), trust) is Rejection.SIGNATURE_REPLAYED
+    assert fault(signed(5), trust) is None
+    assert fault(signed(1, "third"), trust.pinning(["third"])) is None
 
 
 def test_a_stolen_key_has_not_the_last_word_once_it_is_revoked() -> None:
