@@ -27,6 +27,9 @@ __all__ = ["DtlsRemote", "Limits", "Peer", "Server", "Traffic", "serve"]
 
 log = logging.getLogger(__name__)
 
+# Clients repeat what they get no answer to after a second (RFC 6347, 4.2.4.1).
+_SILENCE = 3.0
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -34,7 +37,8 @@ class Limits:
 
     ``idle``: a session without traffic for so long is dropped (Golioth: 3 hours). ``handshake``: an
     unfinished one is dropped; small devices take seconds. ``half_open``: handshakes under way at a
-    time, the oldest gives way to a new one. ``in_flight``: unacknowledged CONs per client.
+    time; further clients wait until one is done or its client is silent. ``in_flight``:
+    unacknowledged CONs per client.
     """
 
     idle: float = 3 * 3600.0
@@ -185,16 +189,28 @@ class Server(asyncio.DatagramProtocol):
         connection, replies = answer_client_hello(self._context, data, repr(address))
         for reply in replies:
             self._transport.sendto(reply, address)
-        if connection is None:
+        if connection is None or not self._makes_room():
             return
         if old := self._entries.get(address):
             old.remote.fail(LinkLost("replaced by a new handshake"), tell_peer=False)
-        if len(self._half_open) >= self._limits.half_open:
-            next(iter(self._half_open)).fail(LinkError("too many handshakes at a time"))
         remote = DtlsRemote(connection, address, self)
         self._entries[address] = _Entry(remote, hello, self._loop.time())
         self._half_open[remote] = None
         remote.start()
+
+    def _makes_room(self) -> bool:
+        """Whether one more handshake may begin; the oldest gives way if its client has gone silent.
+
+        If it has not, the new client waits: it sends its ClientHello again, later each time. To end
+        a handshake that goes on would make its client time out, and a crowd would never get in.
+        """
+        if len(self._half_open) < self._limits.half_open:
+            return True
+        oldest = next(iter(self._half_open))
+        if self._loop.time() - oldest.last_received < _SILENCE:
+            return False
+        oldest.fail(LinkError("too many handshakes at a time"))
+        return True
 
     # The remotes' side.
 

@@ -293,6 +293,14 @@ async def test_half_open_handshakes_are_limited_and_expire(net: Net) -> None:
     await asyncio.gather(*attempts, return_exceptions=True)
 
 
+async def test_more_clients_at_a_time_than_handshakes_all_get_their_turn(net: Net) -> None:
+    server = await net.serve(limits=Limits(half_open=2))
+    links = await asyncio.gather(
+        *(net.connect(server.address, handshake_timeout=60) for _ in range(4))
+    )
+    assert len(server) == len(links) == 4
+
+
 async def test_a_server_ignores_garbage(net: Net) -> None:
     server = await net.serve()
     link = await net.connect(server.address)
