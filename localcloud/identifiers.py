@@ -71,8 +71,13 @@ def floor_timestamp(text: str, seconds: float) -> str:
     """A time as :func:`timestamp` writes it, rounded down to a multiple of ``seconds``."""
     step = max(1, int(seconds * 1_000_000_000))
     # Exact: a float would not hold today's nanoseconds.
-    whole = int(datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()) * 1_000_000_000
+    whole = unix_seconds(text) * 1_000_000_000
     return format_timestamp((whole + int(text[20:29])) // step * step)
+
+
+def unix_seconds(text: str) -> int:
+    """A time as :func:`timestamp` writes it in whole seconds since 1970, rounded down."""
+    return int(datetime.fromisoformat(f"{text[:19]}+00:00").timestamp())
 
 
 def parse_timestamp(text: str) -> str:

@@ -51,14 +51,37 @@ class ApiKey(Record):
     created_at: str
 
 
+class Tag(Record):
+    """What an operator marks devices with."""
+
+    id: str
+    name: str
+    project_id: str
+    created_at: str
+    updated_at: str
+
+
+class Blueprint(Record):
+    """A kind of device."""
+
+    id: str
+    name: str
+    board_id: str | None = None
+    platform: str | None = None
+    project_id: str
+    created_at: str
+    updated_at: str
+
+
 class Setting(Record):
-    """A setting of a project or, with ``device_id``, a device's own value for one."""
+    """A setting of a project, or with an id of a blueprint or device their value for one."""
 
     id: str
     key: str
     data_type: str
     value: Any
     device_id: str | None = None
+    blueprint_id: str | None = None
     project_id: str
     created_at: str
     updated_at: str
@@ -92,6 +115,7 @@ class Device(Record):
     name: str
     hardware_ids: list[str]
     tag_ids: list[str] = Field(default_factory=list)
+    blueprint_id: str | None = None
     cohort_id: str | None = None
     certificate_id: str | None = None
     enabled: bool = True
@@ -154,6 +178,7 @@ class Artifact(Record):
     package: str
     version: str
     size: str
+    blueprint_id: str | None = None
     binary_info: dict[str, Any]
     created_at: str
     updated_at: str
@@ -200,6 +225,35 @@ class OtaEvent(Record):
     current_version: str
     target_version: str
     timestamp: str
+
+
+class FirmwareLog(Record):
+    """The same report in the older feed (Golioth: codes as decimal text)."""
+
+    device_id: str
+    package: str
+    version: str
+    target: str
+    state: str
+    state_code: str
+    reason: str
+    reason_code: str
+    time: str
+
+
+class EventCount(Record):
+    """How many events of a type there were."""
+
+    event_type: str
+    count: int
+
+
+class EventStats(Record):
+    """Events counted by type over a stretch of time; ``duration`` is in seconds, as text."""
+
+    timestamp: str
+    duration: str
+    stats: list[EventCount]
 
 
 class StreamEntry(Record):

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from localcloud.calls import Calls
 from localcloud.errors import CloudError
 from localcloud.limits import STRANGERS_BODY, LimitBody
-from localcloud.rest import deliveries, devices, projects, reports, settings, stream
+from localcloud.rest import deliveries, devices, groups, projects, reports, settings, stream
 from localcloud.rest.access import secret_of
 from localcloud.rest.answers import install_error_answers
 from localcloud.storage.store import Store
@@ -20,7 +20,7 @@ def build_api(store: Store, calls: Calls, *, max_artifact_bytes: int) -> FastAPI
     app.state.calls = calls
     app.state.max_artifact_bytes = max_artifact_bytes
     install_error_answers(app)
-    for module in (projects, devices, deliveries, reports, settings, stream):
+    for module in (projects, devices, groups, deliveries, reports, settings, stream):
         app.include_router(module.router, prefix="/v1")
 
     def has_key(request: Request) -> bool:

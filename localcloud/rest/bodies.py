@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from localcloud.errors import InvalidArgument, NotFound
+from localcloud.errors import InvalidArgument
 from localcloud.storage.database import MAX_PAGE
 
 
@@ -46,6 +46,13 @@ class Name(Body):
         return self.name
 
 
+class BlueprintBody(Name):
+    """POST, PUT and PATCH a blueprint."""
+
+    board_id: Text = ""
+    platform: Text = ""
+
+
 class NewDevice(Body):
     """POST devices."""
 
@@ -57,15 +64,19 @@ class NewDevice(Body):
 
 
 class DeviceChange(Body):
-    """PUT and PATCH a device. ``cohort_id`` null or empty leaves the cohort; absent keeps it."""
+    """PUT and PATCH a device.
+
+    ``cohort_id`` or ``blueprint_id`` null or empty takes the device out of it; absent keeps it.
+    """
 
     name: Text = ""
     enabled: bool | None = None
     hardware_ids: list[Text] | None = None
     add_hardware_id: Texts = []
     remove_hardware_id: Texts = []
-    tag_ids: Texts = []
+    tag_ids: list[Text] | None = None
     add_tag_id: Texts = []
+    remove_tag_id: Texts = []
     blueprint_id: Text = ""
     cohort_id: Text = ""
 
@@ -176,14 +187,6 @@ def decode_base64(field: str, text: str) -> bytes:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(f"{field}: not base64 ({error})") from error
-
-
-def refuse_groups(tag_ids: list[str], blueprint_id: str) -> None:
-    """Tags and blueprints must exist, and this cloud has neither."""
-    if tag_ids:
-        raise NotFound(f"tag not found: {tag_ids[0]}")
-    if blueprint_id:
-        raise NotFound(f"blueprint not found: {blueprint_id}")
 
 
 def refuse_other_credentials(kind: str) -> None:

@@ -23,7 +23,6 @@ from localcloud.rest.bodies import (
     NewPackage,
     PackageChange,
     decode_base64,
-    refuse_groups,
 )
 from localcloud.storage.packages import ArtifactFilter
 
@@ -78,12 +77,15 @@ async def create_artifact(
 ) -> Answer:
     """Upload a version of a package; the package is made on demand."""
     project = check_project(key_project, body.project_id)
-    refuse_groups([], body.blueprint_id)
+    if body.blueprint_id:
+        store.blueprints.get(project, body.blueprint_id)
     content = decode_base64("content", body.content)
     limit: int = request.app.state.max_artifact_bytes
     if len(content) > limit:
         raise InvalidArgument(f"content: {len(content)} bytes are more than the {limit} accepted")
-    return one(store.artifacts.create(project, body.package, body.version, content))
+    return one(
+        store.artifacts.create(project, body.package, body.version, content, body.blueprint_id)
+    )
 
 
 @router.get(_ARTIFACTS)
@@ -94,9 +96,11 @@ async def list_artifacts(
     package: Annotated[str | None, Query()] = None,
     version: Annotated[str | None, Query()] = None,
     ids: Annotated[list[str] | None, Query(max_length=100)] = None,
+    blueprint_id: Annotated[str | None, Query(alias="blueprintId")] = None,
 ) -> Answer:
     """Artifacts in the order they were uploaded."""
-    wanted = ArtifactFilter(package, version, tuple(ids) if ids is not None else None)
+    listed = tuple(ids) if ids is not None else None
+    wanted = ArtifactFilter(package, version, listed, blueprint_id)
     return many(*store.artifacts.page(project, wanted, paging), paging)
 
 

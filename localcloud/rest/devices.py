@@ -15,7 +15,6 @@ from localcloud.rest.bodies import (
     NewCredential,
     NewDevice,
     Provisioning,
-    refuse_groups,
     refuse_other_credentials,
 )
 from localcloud.storage.devices import DeviceFilter, DeviceUpdate
@@ -39,17 +38,23 @@ async def list_devices(
     cohort_id: Annotated[str | None, Query(alias="cohortId")] = None,
     enabled: Annotated[bool | None, Query()] = None,
     term: Annotated[str | None, Query()] = None,
+    blueprint_id: Annotated[str | None, Query(alias="blueprintId")] = None,
+    tags: Annotated[list[str] | None, Query(max_length=100)] = None,
 ) -> Answer:
-    """Devices in the order they were made, narrowed by exact fields or a part of a name."""
-    wanted = DeviceFilter(name, hardware_id, cohort_id, enabled, term)
+    """Devices in the order they were made, narrowed by exact fields or a part of a name.
+
+    Of several tags a device must have all.
+    """
+    wanted = DeviceFilter(
+        name, hardware_id, cohort_id, enabled, term, blueprint_id, tuple(tags or ())
+    )
     return many(*store.devices.page(project, wanted, paging), paging)
 
 
 @router.post("/devices")
 async def create_device(body: NewDevice, store: StoreDep, project: ProjectDep) -> Answer:
     """A new device with a unique name."""
-    refuse_groups(body.tag_ids, body.blueprint_id)
-    return one(store.devices.create(project, body.name, body.hardware_ids, body.cohort_id))
+    return one(_create(body, store, project))
 
 
 @router.get("/devices/{device_id}")
@@ -64,11 +69,15 @@ async def update_device(
     device_id: str, body: DeviceChange, store: StoreDep, project: ProjectDep
 ) -> Answer:
     """Change what is given. Joining a cohort pushes its manifest."""
-    refuse_groups(body.tag_ids + body.add_tag_id, body.blueprint_id)
+    given = body.model_fields_set
     change = DeviceUpdate(
         name=body.name or None,
         enabled=body.enabled,
-        cohort_id=body.cohort_id if "cohort_id" in body.model_fields_set else None,
+        cohort_id=body.cohort_id if "cohort_id" in given else None,
+        blueprint_id=body.blueprint_id if "blueprint_id" in given else None,
+        tag_ids=body.tag_ids,
+        add_tag_ids=body.add_tag_id,
+        remove_tag_ids=body.remove_tag_id,
         hardware_ids=body.hardware_ids,
         add_hardware_ids=body.add_hardware_id,
         remove_hardware_ids=body.remove_hardware_id,
@@ -133,9 +142,8 @@ async def delete_credential_of(
 async def provision(body: Provisioning, store: StoreDep, project: ProjectDep) -> Answer:
     """A device and its key in one call; what is not given is made up."""
     refuse_other_credentials(body.type)
-    refuse_groups(body.tag_ids, body.blueprint_id)
     with store.atomic():
-        device = store.devices.create(project, body.name, body.hardware_ids, body.cohort_id)
+        device = _create(body, store, project)
         _give_key(body, store, project, device)
     return {"data": {"deviceId": device.id}}
 
@@ -149,6 +157,17 @@ async def provision_known(
     device = store.devices.get(project, device_id)
     _give_key(body, store, project, device)
     return {"data": {"deviceId": device.id}}
+
+
+def _create(body: NewDevice, store: Store, project: str) -> Device:
+    return store.devices.create(
+        project,
+        body.name,
+        body.hardware_ids,
+        body.cohort_id,
+        blueprint_id=body.blueprint_id,
+        tag_ids=body.tag_ids,
+    )
 
 
 def _give_key(body: Provisioning, store: Store, project: str, device: Device) -> None:

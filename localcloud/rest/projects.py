@@ -69,6 +69,12 @@ async def create_api_key(body: Name, store: StoreDep, project: ProjectDep) -> An
     return one(store.api_keys.create(project, body.required("an API key")))
 
 
+@router.patch("/projects/{project_id}/apikeys/{key_id}")
+async def rename_api_key(key_id: str, body: Name, store: StoreDep, project: ProjectDep) -> Answer:
+    """Change a key's name."""
+    return one(store.api_keys.rename(project, key_id, body.required("an API key")))
+
+
 @router.delete("/projects/{project_id}/apikeys/{key_id}")
 async def delete_api_key(
     key_id: str, store: StoreDep, project: ProjectDep, secret: SecretDep

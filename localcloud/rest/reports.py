@@ -1,19 +1,24 @@
-"""What devices reported: OTA events and logs (OpenAPI: OTAEvents, Logs)."""
+"""What devices reported (OpenAPI: OTAEvents, FirmwareLogs, Logs)."""
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from localcloud.identifiers import parse_timestamp
+from localcloud.errors import InvalidArgument
+from localcloud.identifiers import format_timestamp, parse_timestamp, unix_seconds
 from localcloud.rest.access import OwnedProjectDep, PagingDep, ProjectDep, StoreDep
 from localcloud.rest.answers import Answer, many
-from localcloud.storage.events import EventFilter, LogFilter
+from localcloud.storage.events import EventFilter, FirmwareFilter, LogFilter, Window
 
 router = APIRouter()
 
 _DEFAULT_EVENTS = 100
+_DEFAULT_PARTS = 24
+_DAY = 86_400
 
 
 @router.get("/organizations/{organization_id}/projects/{project_id}/ota-events")
@@ -42,6 +47,50 @@ async def list_ota_events(
     }
 
 
+@router.get("/organizations/{organization_id}/projects/{project_id}/ota-events/stats")
+async def count_ota_events(
+    store: StoreDep,
+    project: OwnedProjectDep,
+    cohort_id: Annotated[str | None, Query(alias="cohortId")] = None,
+    device_id: Annotated[str | None, Query(alias="deviceId")] = None,
+    start: Annotated[str | None, Query(alias="startTime")] = None,
+    end: Annotated[str | None, Query(alias="endTime")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = _DEFAULT_PARTS,
+) -> Answer:
+    """Events counted by type over time, in ``limit`` stretches; the last day when not said."""
+    until = unix_seconds(parse_timestamp(end)) if end else math.ceil(time.time())
+    since = unix_seconds(parse_timestamp(start)) if start else until - _DAY
+    if since >= until:
+        raise InvalidArgument("startTime is not before endTime")
+    window = Window(since, max(1, math.ceil((until - since) / limit)), limit)
+    wanted = EventFilter(device_id=device_id, cohort_id=cohort_id)
+    return {
+        "list": [part.shape() for part in store.events.stats(project, wanted, window)],
+        "startTime": format_timestamp(since * 1_000_000_000),
+        "endTime": format_timestamp(until * 1_000_000_000),
+    }
+
+
+@router.get("/projects/{project_id}/firmware/logs")
+async def list_firmware_logs(
+    store: StoreDep,
+    project: ProjectDep,
+    paging: PagingDep,
+    version: Annotated[str | None, Query()] = None,
+    target: Annotated[str | None, Query()] = None,
+    state: Annotated[str | None, Query()] = None,
+    reason: Annotated[str | None, Query()] = None,
+    device_id: Annotated[list[str] | None, Query(alias="deviceId", max_length=100)] = None,
+    start: Annotated[str | None, Query()] = None,
+    end: Annotated[str | None, Query()] = None,
+) -> Answer:
+    """The state reports once more, in the shape they had before there were OTA events."""
+    wanted = FirmwareFilter(
+        version, target, state, reason, device_id or (), _moment(start), _moment(end)
+    )
+    return many(*store.events.firmware_page(project, wanted, paging), paging)
+
+
 @router.get("/projects/{project_id}/logs")
 async def list_logs(
     store: StoreDep,
@@ -53,10 +102,12 @@ async def list_logs(
     module: Annotated[str | None, Query()] = None,
     level: Annotated[Literal["NONE", "DEBUG", "INFO", "WARN", "ERROR"], Query()] = "NONE",
     term: Annotated[str | None, Query()] = None,
+    tags: Annotated[list[str] | None, Query(max_length=100)] = None,
 ) -> Answer:
-    """Log lines, newest first; level NONE means any."""
+    """Log lines, newest first; level NONE means any, and of several tags a device has all."""
+    given = None if level == "NONE" else level
     wanted = LogFilter(
-        device_id, None if level == "NONE" else level, module, term, _moment(start), _moment(end)
+        device_id, given, module, term, _moment(start), _moment(end), tuple(tags or ())
     )
     return many(*store.logs.page(project, wanted, paging), paging)
 

@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from localcloud.calls import DEFAULT_TIMEOUT, Calls
+from localcloud.errors import InvalidArgument
 from localcloud.model import Setting
 from localcloud.rest.access import KeyProjectDep, ProjectDep, StoreDep
 from localcloud.rest.answers import DELETED, Answer, one
-from localcloud.rest.bodies import NewCall, NewSetting, SettingChange, refuse_groups
-from localcloud.storage.settings import DATA_TYPES
+from localcloud.rest.bodies import NewCall, NewSetting, SettingChange
+from localcloud.storage.settings import DATA_TYPES, Scope
+from localcloud.storage.store import Store
 from protocol.formats import PlainValue, plain_value
 
 router = APIRouter()
@@ -41,18 +43,15 @@ async def list_settings(
     device_id: Annotated[str, Query(alias="deviceId")] = "",
     blueprint_id: Annotated[str, Query(alias="blueprintId")] = "",
 ) -> Answer:
-    """The project's settings, or one device's own values."""
-    refuse_groups([], blueprint_id)
-    device = store.devices.get(project, device_id).id if device_id else None
-    return _listed(store.settings.of(project, device))
+    """The project's settings, or one device's or blueprint's own values."""
+    return _listed(store.settings.of(project, _scope(store, project, device_id, blueprint_id)))
 
 
 @router.post(_SETTINGS)
 async def create_setting(body: NewSetting, store: StoreDep, project: ProjectDep) -> Answer:
-    """A setting of the project, or a device's own value for one; devices are told at once."""
-    refuse_groups([], body.blueprint_id)
-    device = store.devices.get(project, body.device_id).id if body.device_id else None
-    return one(store.settings.create(project, body.key, body.data_type, body.value, device))
+    """A setting of the project, or somebody's own value for one; devices are told at once."""
+    scope = _scope(store, project, body.device_id, body.blueprint_id)
+    return one(store.settings.create(project, body.key, body.data_type, body.value, scope))
 
 
 @router.put(_SETTINGS + "/{setting_id}")
@@ -90,6 +89,15 @@ async def call_device(
     listed = params if isinstance(params, list) else keywords
     result = await calls.call(device.id, body.method, listed, body.timeout or DEFAULT_TIMEOUT)
     return {"statusCode": int(result.code), "detail": result.detail}
+
+
+def _scope(store: Store, project: str, device_id: str, blueprint_id: str) -> Scope:
+    if device_id and blueprint_id:
+        raise InvalidArgument("a setting is for a device or for a blueprint, not for both")
+    return Scope(
+        store.devices.get(project, device_id).id if device_id else None,
+        store.blueprints.get(project, blueprint_id).id if blueprint_id else None,
+    )
 
 
 def _listed(settings: Sequence[Setting]) -> Answer:

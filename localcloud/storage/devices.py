@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,8 @@ from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
 from localcloud.model import Device, DeviceMetadata, SettingsSync
 from localcloud.storage.database import Conditions, Database, Paging, Row, values_marks
-from localcloud.storage.settings import sync_states
+from localcloud.storage.groups import check_tags
+from localcloud.storage.settings import Scope, count_change, sync_states
 
 MAX_REPORTED_PACKAGES = 64
 
@@ -28,11 +29,16 @@ class DeviceFilter:
     cohort_id: str | None = None
     enabled: bool | None = None
     term: str | None = None
+    blueprint_id: str | None = None
+    tag_ids: Sequence[str] = ()
 
 
 @dataclass
 class DeviceUpdate:
-    """What to change; None leaves a field alone, an empty ``cohort_id`` leaves the cohort."""
+    """What to change; None leaves a field alone, an empty ``cohort_id`` leaves the cohort.
+
+    The same goes for ``blueprint_id``.
+    """
 
     name: str | None = None
     enabled: bool | None = None
@@ -40,6 +46,10 @@ class DeviceUpdate:
     hardware_ids: list[str] | None = None
     add_hardware_ids: list[str] = field(default_factory=list)
     remove_hardware_ids: list[str] = field(default_factory=list)
+    blueprint_id: str | None = None
+    tag_ids: list[str] | None = None
+    add_tag_ids: list[str] = field(default_factory=list)
+    remove_tag_ids: list[str] = field(default_factory=list)
 
 
 class Devices:
@@ -50,13 +60,25 @@ class Devices:
         self._changes = changes
 
     def create(
-        self, project_id: str, name: str, hardware_ids: Iterable[str] = (), cohort_id: str = ""
+        self,
+        project_id: str,
+        name: str,
+        hardware_ids: Iterable[str] = (),
+        cohort_id: str = "",
+        *,
+        blueprint_id: str = "",
+        tag_ids: Sequence[str] = (),
     ) -> Device:
         """A new device; a hardware id is made up when none is given."""
         if not name:
             raise InvalidArgument("a device needs a name")
         self._check_cohort(project_id, cohort_id)
-        device_id = self._insert(project_id, name, list(hardware_ids), cohort_id=cohort_id or None)
+        self._check_blueprint(project_id, blueprint_id)
+        tags = check_tags(self._db, project_id, tag_ids)
+        groups = {"cohort_id": cohort_id or None, "blueprint_id": blueprint_id or None}
+        with self._db.atomic():
+            device_id = self._insert(project_id, name, list(hardware_ids), **groups)
+            self._replace_tags(device_id, tags)
         return self.get(project_id, device_id)
 
     def get(self, project_id: str, device_id: str) -> Device:
@@ -77,6 +99,9 @@ class Devices:
         conditions.add_given("name = ?", wanted.name)
         conditions.add_given("cohort_id = ?", wanted.cohort_id)
         conditions.add_given("enabled = ?", wanted.enabled)
+        conditions.add_given("blueprint_id = ?", wanted.blueprint_id)
+        for tag_id in wanted.tag_ids:
+            conditions.add("id IN (SELECT device_id FROM device_tags WHERE tag_id = ?)", tag_id)
         conditions.add_given(
             "id IN (SELECT device_id FROM hardware_ids WHERE hardware_id = ?)", wanted.hardware_id
         )
@@ -94,15 +119,23 @@ class Devices:
         before = self.get(project_id, device_id)
         cohort_id = before.cohort_id if change.cohort_id is None else change.cohort_id or None
         self._check_cohort(project_id, cohort_id or "")
+        blueprint_id = (
+            before.blueprint_id if change.blueprint_id is None else change.blueprint_id or None
+        )
+        self._check_blueprint(project_id, blueprint_id or "")
+        tags = check_tags(self._db, project_id, _tags_after(before, change))
         with self._db.atomic(), _taken(f"device name already in use: {change.name}"):
             self._db.execute(
-                "UPDATE devices SET name = ?, enabled = ?, cohort_id = ?, updated_at = ?"
-                " WHERE id = ?",
+                "UPDATE devices SET name = ?, enabled = ?, cohort_id = ?, blueprint_id = ?,"
+                " updated_at = ? WHERE id = ?",
                 change.name or before.name,
                 before.enabled if change.enabled is None else change.enabled,
-                *(cohort_id, timestamp(), device_id),
+                *(cohort_id, blueprint_id, timestamp(), device_id),
             )
             self._replace_hardware(project_id, device_id, _hardware_after(before, change))
+            self._replace_tags(device_id, tags)
+            if blueprint_id != before.blueprint_id:
+                count_change(self._db, self._changes, project_id, Scope(device_id))
         if cohort_id and cohort_id != before.cohort_id:
             self._changes.publish(Topic.MANIFEST, device_id)
         if change.enabled is False:
@@ -180,6 +213,20 @@ class Devices:
                     *(project_id, hardware_id, device_id, position),
                 )
 
+    def _replace_tags(self, device_id: str, tag_ids: Sequence[str]) -> None:
+        self._db.execute("DELETE FROM device_tags WHERE device_id = ?", device_id)
+        for position, tag_id in enumerate(tag_ids):
+            self._db.execute(
+                "INSERT INTO device_tags VALUES (?, ?, ?)", device_id, tag_id, position
+            )
+
+    def _check_blueprint(self, project_id: str, blueprint_id: str) -> None:
+        if blueprint_id and not self._db.row(
+            "SELECT 1 FROM blueprints WHERE project_id = ? AND id = ?",
+            *(project_id, check_object_id(blueprint_id)),
+        ):
+            raise NotFound(f"blueprint not found: {blueprint_id}")
+
     def _check_cohort(self, project_id: str, cohort_id: str) -> None:
         if cohort_id and not self._db.row(
             "SELECT 1 FROM cohorts WHERE project_id = ? AND id = ?", project_id, cohort_id
@@ -194,8 +241,16 @@ class Devices:
             *hardware,
         ):
             hardware[row["device_id"]].append(row["hardware_id"])
+        tags: dict[str, list[str]] = {row["id"]: [] for row in rows}
+        for row in self._db.rows(
+            f"SELECT * FROM device_tags WHERE device_id IN ({marks}) ORDER BY position",  # noqa: S608
+            *tags,
+        ):
+            tags[row["device_id"]].append(row["tag_id"])
         synced = sync_states(self._db, hardware)
-        return [_record(row, hardware[row["id"]], synced[row["id"]]) for row in rows]
+        return [
+            _record(row, hardware[row["id"]], tags[row["id"]], synced[row["id"]]) for row in rows
+        ]
 
 
 @contextmanager
@@ -213,11 +268,18 @@ def _hardware_after(before: Device, change: DeviceUpdate) -> list[str]:
     return kept + change.add_hardware_ids
 
 
-def _record(row: Row, hardware_ids: list[str], synced: SettingsSync) -> Device:
+def _tags_after(before: Device, change: DeviceUpdate) -> list[str]:
+    start = before.tag_ids if change.tag_ids is None else change.tag_ids
+    return [t for t in start + change.add_tag_ids if t not in change.remove_tag_ids]
+
+
+def _record(row: Row, hardware_ids: list[str], tag_ids: list[str], synced: SettingsSync) -> Device:
     return Device(
         id=row["id"],
         name=row["name"],
         hardware_ids=hardware_ids,
+        tag_ids=tag_ids,
+        blueprint_id=row["blueprint_id"],
         cohort_id=row["cohort_id"],
         certificate_id=row["certificate_id"],
         enabled=bool(row["enabled"]),

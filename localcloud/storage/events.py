@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from localcloud.errors import InvalidArgument
 from localcloud.identifiers import format_timestamp, timestamp
-from localcloud.model import LogEntry, OtaEvent
-from localcloud.storage.database import Conditions, Database, Paging, Row
-from protocol.report import OtaReport
+from localcloud.model import EventCount, EventStats, FirmwareLog, LogEntry, OtaEvent
+from localcloud.storage.database import Conditions, Database, Paging, Row, values_marks
+from protocol.report import OtaReport, OtaState
 
 LOG_RETENTION_DAYS = 14  # Golioth: logs are kept for two weeks
 MAX_EVENTS = 1000
+
+_NANO = 1_000_000_000
 
 _TOKEN = re.compile(r"(older|newer)-(\d{1,18})\Z")
 
@@ -32,6 +34,33 @@ class EventFilter:
     status: int | None = None
     start: str | None = None
     end: str | None = None
+
+
+@dataclass(frozen=True)
+class FirmwareFilter:
+    """Narrows the older feed; None means any. ``reason`` is the text or the number."""
+
+    version: str | None = None
+    target: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    device_ids: Sequence[str] = ()
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time in ``parts`` of ``step`` seconds, from ``start`` (Unix seconds) on."""
+
+    start: int
+    step: int
+    parts: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends, in Unix seconds."""
+        return self.start + self.step * self.parts
 
 
 @dataclass(frozen=True)
@@ -98,6 +127,46 @@ class OtaEvents:
             self._token("newer", "id > ?", rows[0], matching) if rows and token else "",
         )
 
+    def firmware_page(
+        self, project_id: str, wanted: FirmwareFilter, paging: Paging
+    ) -> tuple[list[FirmwareLog], int]:
+        """One page of the same reports in the shape of the older feed, newest first."""
+        conditions = Conditions(project_id=project_id)
+        conditions.add_given("current_version = ?", wanted.version)
+        conditions.add_given("target_version = ?", wanted.target)
+        conditions.add_given("event_type = ?", wanted.state)
+        conditions.add_given("? IN (message, status)", wanted.reason)
+        if wanted.device_ids:
+            marks = values_marks(wanted.device_ids)
+            conditions.add(f"device_id IN ({marks})", *wanted.device_ids)
+        conditions.add_given("timestamp >= ?", wanted.start)
+        conditions.add_given("timestamp < ?", wanted.end)
+        rows, total = self._db.page("ota_events", conditions, "id DESC", paging)
+        return [_firmware_log(row) for row in rows], total
+
+    def stats(self, project_id: str, wanted: EventFilter, window: Window) -> list[EventStats]:
+        """Events counted by type in equal stretches of a window, the newest stretch first."""
+        conditions = _event_conditions(project_id, wanted)
+        conditions.add("timestamp >= ?", format_timestamp(window.start * _NANO))
+        conditions.add("timestamp < ?", format_timestamp(window.end * _NANO))
+        counted: dict[int, list[EventCount]] = {}
+        for row in self._db.rows(
+            "SELECT (CAST(strftime('%s', substr(timestamp, 1, 19)) AS INTEGER) - ?) / ? AS part,"  # noqa: S608
+            " event_type, count(*) AS n FROM ota_events"
+            f" WHERE {conditions.where} GROUP BY part, event_type ORDER BY event_type",
+            *(window.start, window.step, *conditions.values),
+        ):
+            count = EventCount(event_type=row["event_type"], count=row["n"])
+            counted.setdefault(row["part"], []).append(count)
+        return [
+            EventStats(
+                timestamp=format_timestamp((window.start + part * window.step) * _NANO),
+                duration=f"{window.step}s",
+                stats=counted.get(part, []),
+            )
+            for part in reversed(range(window.parts))
+        ]
+
     def _token(self, side: str, beyond: str, edge: Row, matching: Conditions) -> str:
         more = self._db.row(
             f"SELECT 1 FROM ota_events WHERE {matching.where} AND {beyond} LIMIT 1",  # noqa: S608
@@ -116,6 +185,7 @@ class LogFilter:
     term: str | None = None
     start: str | None = None
     end: str | None = None
+    tag_ids: Sequence[str] = ()
 
 
 class Logs:
@@ -161,6 +231,10 @@ class Logs:
         conditions.add_given("instr(lower(message), lower(?))", wanted.term)
         conditions.add_given("timestamp >= ?", wanted.start)
         conditions.add_given("timestamp < ?", wanted.end)
+        for tag_id in wanted.tag_ids:
+            conditions.add(
+                "device_id IN (SELECT device_id FROM device_tags WHERE tag_id = ?)", tag_id
+            )
         rows, total = self._db.page("logs", conditions, "id DESC", paging)
         return [_log_entry(row) for row in rows], total
 
@@ -198,6 +272,20 @@ def _parse_token(token: str) -> tuple[str, int | None]:
 
 def _event(row: Row) -> OtaEvent:
     return OtaEvent.model_validate({**row, "package_id": row["package"]})
+
+
+def _firmware_log(row: Row) -> FirmwareLog:
+    return FirmwareLog(
+        device_id=row["device_id"],
+        package=row["package"],
+        version=row["current_version"],
+        target=row["target_version"],
+        state=row["event_type"],
+        state_code=str(int(OtaState[row["event_type"]])),
+        reason=row["message"],
+        reason_code=str(row["status"]),
+        time=row["timestamp"],
+    )
 
 
 def _log_entry(row: Row) -> LogEntry:

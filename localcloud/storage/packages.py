@@ -145,6 +145,7 @@ class ArtifactFilter:
     package: str | None = None
     version: str | None = None
     ids: tuple[str, ...] | None = None
+    blueprint_id: str | None = None
 
 
 class ArtifactContent:
@@ -171,8 +172,13 @@ class Artifacts:
         # What never changes need not be looked up for every block of a download.
         self._contents = lru_cache(_MAPPED)(self._find_content)
 
-    def create(self, project_id: str, package: str, version: str, content: bytes) -> Artifact:
-        """Store a new artifact; its package is made on demand. Raises AlreadyExists."""
+    def create(
+        self, project_id: str, package: str, version: str, content: bytes, blueprint_id: str = ""
+    ) -> Artifact:
+        """Store a new artifact; its package is made on demand. Raises AlreadyExists.
+
+        Golioth: deployments take no notice of the blueprint.
+        """
         check_package(package)
         check_version(version)
         artifact_id, now = object_id(), timestamp()
@@ -182,9 +188,9 @@ class Artifacts:
             with self._db.atomic():
                 self._packages.ensure(project_id, package)
                 self._db.execute(
-                    "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     *(artifact_id, project_id, package, version, sha256, len(content), kind),
-                    *(now, now),
+                    *(now, now, blueprint_id or None),
                 )
         except sqlite3.IntegrityError as error:
             self._collect(sha256)
@@ -209,6 +215,7 @@ class Artifacts:
         conditions = Conditions(project_id=project_id)
         conditions.add_given("package = ?", wanted.package)
         conditions.add_given("version = ?", wanted.version)
+        conditions.add_given("blueprint_id = ?", wanted.blueprint_id)
         if wanted.ids is not None:
             conditions.add(f"id IN ({values_marks(wanted.ids)})", *wanted.ids)
         rows, total = self._db.page("artifacts", conditions, "rowid", paging)
@@ -261,6 +268,7 @@ def _artifact(row: Row) -> Artifact:
         package=row["package"],
         version=row["version"],
         size=str(row["size"]),
+        blueprint_id=row["blueprint_id"],
         binary_info={
             "type": row["type"],
             "size": row["size"],

@@ -112,6 +112,19 @@ class ApiKeys:
         )
         return [ApiKey.model_validate(row) for row in rows], total
 
+    def rename(self, project_id: str, key_id: str, name: str) -> ApiKey:
+        """Change a key's name, or NotFound."""
+        self._db.execute(
+            "UPDATE api_keys SET name = ? WHERE project_id = ? AND id = ?",
+            *(name, project_id, key_id),
+        )
+        row = self._db.row(
+            "SELECT * FROM api_keys WHERE project_id = ? AND id = ?", project_id, key_id
+        )
+        if row is None:
+            raise NotFound(f"API key not found: {key_id}")
+        return ApiKey.model_validate(row)
+
     def delete(self, project_id: str, key_id: str, in_use: str) -> None:
         """Remove a key; not the one the request itself came with (``in_use``)."""
         row = self._db.row(

@@ -121,6 +121,31 @@ _STREAM_PATHS = (
         WHERE json_type(data, '$.edgeferry.metrics') = 'object'""",
 )
 
+_GROUPS = (
+    """CREATE TABLE tags (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        name TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+        UNIQUE (project_id, name)) STRICT""",
+    """CREATE TABLE device_tags (
+        device_id TEXT NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+        tag_id TEXT NOT NULL REFERENCES tags(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL, PRIMARY KEY (device_id, tag_id)) STRICT""",
+    "CREATE INDEX device_tags_by_tag ON device_tags (tag_id)",
+    """CREATE TABLE blueprints (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL REFERENCES projects(id),
+        name TEXT NOT NULL, board_id TEXT, platform TEXT,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL, UNIQUE (project_id, name)) STRICT""",
+    "ALTER TABLE devices ADD COLUMN blueprint_id TEXT REFERENCES blueprints(id)",
+    "CREATE INDEX devices_by_blueprint ON devices (blueprint_id)",
+    "ALTER TABLE artifacts ADD COLUMN blueprint_id TEXT REFERENCES blueprints(id)"
+    " ON DELETE SET NULL",
+    "ALTER TABLE settings ADD COLUMN blueprint_id TEXT REFERENCES blueprints(id) ON DELETE CASCADE",
+    "DROP INDEX settings_by_key",
+    """CREATE UNIQUE INDEX settings_by_key
+        ON settings (project_id, key, coalesce(device_id, ''), coalesce(blueprint_id, ''))""",
+    "CREATE INDEX ota_events_by_time ON ota_events (project_id, timestamp)",
+)
+
 
 @migrations()
 def first_schema(db: Database) -> None:
@@ -147,4 +172,11 @@ def stream(db: Database) -> None:
 def stream_paths(db: Database) -> None:
     """Where in a device's stream an entry belongs, so that one path can be read by itself."""
     for statement in _STREAM_PATHS:
+        db.execute(statement)
+
+
+@migrations()
+def groups(db: Database) -> None:
+    """Tags, blueprints and settings of blueprints."""
+    for statement in _GROUPS:
         db.execute(statement)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from localcloud.changes import Changes, Topic
 from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
@@ -19,26 +20,41 @@ DATA_TYPES = ("integer", "float", "boolean", "string")
 MAX_STRING = 1024
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Whom a setting is for: a device, a blueprint's devices, or with neither the whole project."""
+
+    device_id: str | None = None
+    blueprint_id: str | None = None
+
+
+PROJECT = Scope()
+
+
 class Settings:
-    """Golioth: made for the project first; a device's own value goes before the project's."""
+    """Golioth: made for the project first; a blueprint's own value goes before it, a device's last.
+
+    A device's own value goes before its blueprint's.
+    """
 
     def __init__(self, database: Database, changes: Changes) -> None:
         self._db = database
         self._changes = changes
 
     def create(
-        self, project_id: str, key: str, data_type: str, value: object, device_id: str | None
+        self, project_id: str, key: str, data_type: str, value: object, scope: Scope = PROJECT
     ) -> Setting:
-        """A new setting, or a device's own value for one of the project."""
+        """A new setting, or a device's or blueprint's own value for one of the project."""
         if not is_setting_key(key):
             raise InvalidArgument(f"key {key!r}: use 1 to 63 of A-Z, 0-9 and '_'")
-        if device_id is not None:
+        if scope != PROJECT:
             data_type = self._overridden(project_id, key).data_type
         now = timestamp()
         row = {
             "id": object_id(),
             "project_id": project_id,
-            "device_id": device_id,
+            "device_id": scope.device_id,
+            "blueprint_id": scope.blueprint_id,
             "key": key,
             "data_type": data_type,
             "value": json.dumps(typed_value(data_type, value)),
@@ -48,7 +64,7 @@ class Settings:
         try:
             with self._db.atomic():
                 self._db.insert("settings", row)
-                self._touch(project_id, device_id)
+                count_change(self._db, self._changes, project_id, scope)
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(f"setting already exists: {key}") from error
         return _setting(row)
@@ -63,10 +79,11 @@ class Settings:
             raise NotFound(f"setting not found: {setting_id}")
         return _setting(row)
 
-    def of(self, project_id: str, device_id: str | None) -> list[Setting]:
-        """The project's own settings, or a device's own values."""
+    def of(self, project_id: str, scope: Scope = PROJECT) -> list[Setting]:
+        """The project's own settings, or a device's or blueprint's own values."""
         conditions = Conditions(project_id=project_id)
-        conditions.add("device_id IS ?", device_id)
+        conditions.add("device_id IS ?", scope.device_id)
+        conditions.add("blueprint_id IS ?", scope.blueprint_id)
         rows = self._db.rows(
             f"SELECT * FROM settings WHERE {conditions.where} ORDER BY key",  # noqa: S608
             *conditions.values,
@@ -75,9 +92,11 @@ class Settings:
 
     def effective(self, project_id: str, device_id: str) -> list[Setting]:
         """What holds for a device, by key."""
-        found = {setting.key: setting for setting in self.of(project_id, None)}
-        found |= {setting.key: setting for setting in self.of(project_id, device_id)}
-        return list(found.values())
+        row = self._db.row("SELECT blueprint_id FROM devices WHERE id = ?", device_id)
+        scopes = [PROJECT, Scope(device_id)]
+        if row and row["blueprint_id"]:
+            scopes.insert(1, Scope(blueprint_id=row["blueprint_id"]))
+        return list({s.key: s for scope in scopes for s in self.of(project_id, scope)}.values())
 
     def for_device(self, device_id: str) -> DeviceSettings:
         """What a device is to be sent."""
@@ -100,19 +119,19 @@ class Settings:
                 "UPDATE settings SET value = ?, updated_at = ? WHERE id = ?",
                 *(encoded, timestamp(), setting_id),
             )
-            self._touch(project_id, before.device_id)
+            count_change(self._db, self._changes, project_id, _scope(before))
         return self.get(project_id, setting_id)
 
     def delete(self, project_id: str, setting_id: str) -> None:
-        """Remove a setting. With a project's the devices' own values go too."""
+        """Remove a setting. With a project's all other values for it go too."""
         setting = self.get(project_id, setting_id)
-        of_project = setting.device_id is None
+        of_project = _scope(setting) == PROJECT
         with self._db.atomic():
             self._db.execute(
                 "DELETE FROM settings WHERE project_id = ? AND key = ? AND (? OR id = ?)",
                 *(project_id, setting.key, of_project, setting_id),
             )
-            self._touch(project_id, setting.device_id)
+            count_change(self._db, self._changes, project_id, _scope(setting))
 
     def record_status(self, device_id: str, status: SettingsStatus) -> None:
         """Remember a device's verdict."""
@@ -126,31 +145,37 @@ class Settings:
         )
 
     def _overridden(self, project_id: str, key: str) -> Setting:
-        found = next((s for s in self.of(project_id, None) if s.key == key), None)
+        found = next((s for s in self.of(project_id) if s.key == key), None)
         if found is None:
             raise NotFound(f"setting not found: create {key} for the project first")
         return found
 
-    def _touch(self, project_id: str, device_id: str | None) -> None:
-        """Count the change and tell the devices it concerns."""
-        now = time.time_ns() // 1_000_000
-        if device_id is not None:
-            self._db.execute(
-                "UPDATE devices SET settings_version = max(settings_version + 1,"
-                " ?, (SELECT settings_version + 1 FROM projects WHERE id = project_id))"
-                " WHERE id = ?",
-                *(now, device_id),
-            )
-            return self._changes.publish(Topic.SETTINGS, device_id)
-        self._db.execute(
+
+def count_change(database: Database, changes: Changes, project_id: str, scope: Scope) -> None:
+    """Raise the version of the settings of whom a change concerns, and tell those devices."""
+    now = time.time_ns() // 1_000_000
+    concerned = Conditions(project_id=project_id)
+    concerned.add_given("id = ?", scope.device_id)
+    concerned.add_given("blueprint_id = ?", scope.blueprint_id)
+    if scope == PROJECT:
+        database.execute(
             "UPDATE projects SET settings_version = max(settings_version + 1, ?, coalesce((SELECT"
             " max(settings_version) + 1 FROM devices WHERE project_id = projects.id), 0))"
             " WHERE id = ?",
             *(now, project_id),
         )
-        for row in self._db.rows("SELECT id FROM devices WHERE project_id = ?", project_id):
-            self._changes.publish(Topic.SETTINGS, row["id"])
-        return None
+    else:
+        database.execute(
+            "UPDATE devices SET settings_version = max(settings_version + 1,"  # noqa: S608
+            " ?, (SELECT settings_version + 1 FROM projects WHERE id = project_id))"
+            f" WHERE {concerned.where}",
+            *(now, *concerned.values),
+        )
+    for row in database.rows(
+        f"SELECT id FROM devices WHERE {concerned.where}",  # noqa: S608 - text from code
+        *concerned.values,
+    ):
+        changes.publish(Topic.SETTINGS, row["id"])
 
 
 def typed_value(data_type: str, value: object) -> PlainValue:
@@ -205,6 +230,10 @@ def _status_and_detail(row: Row, said: Row) -> dict[str, str]:
     if said["errors"]:
         return {"status": "out-of-sync", "status_detail": "the device refused some settings"}
     return {"status": "in-sync", "status_detail": "the device uses all settings"}
+
+
+def _scope(setting: Setting) -> Scope:
+    return Scope(setting.device_id, setting.blueprint_id)
 
 
 def _setting(row: Row) -> Setting:

@@ -11,6 +11,7 @@ from localcloud.storage.credentials import Certificates, Credentials
 from localcloud.storage.database import Database, DirectoryLock, prepare_directory
 from localcloud.storage.devices import Devices
 from localcloud.storage.events import Logs, OtaEvents
+from localcloud.storage.groups import Blueprints, Tags
 from localcloud.storage.packages import ArtifactFiles, Artifacts, Packages
 from localcloud.storage.projects import ApiKeys, Projects
 from localcloud.storage.settings import Settings
@@ -30,6 +31,8 @@ class Store:
             raise
         self.projects = Projects(database)
         self.api_keys = ApiKeys(database)
+        self.tags = Tags(database)
+        self.blueprints = Blueprints(database)
         self.devices = Devices(database, changes)
         self.credentials = Credentials(database, changes)
         self.certificates = Certificates(database, changes)

@@ -12,6 +12,7 @@ from localcloud.console.live import Live
 from localcloud.console.pages.setting_values import ValueInput
 from localcloud.console.visit import Visit
 from localcloud.model import Setting, SettingsSync
+from localcloud.storage.settings import Scope
 
 _TONES = {"in-sync": "good", "out-of-sync": "busy", "no-settings": "calm"}
 
@@ -63,7 +64,7 @@ def _row(visit: Visit, device_id: str, setting: Setting) -> None:
         if own:
             store.settings.change(project, setting.id, value)
         else:
-            store.settings.create(project, setting.key, setting.data_type, value, device_id)
+            store.settings.create(project, setting.key, setting.data_type, value, Scope(device_id))
 
     def reset() -> None:
         store.settings.delete(project, setting.id)
@@ -71,10 +72,11 @@ def _row(visit: Visit, device_id: str, setting: Setting) -> None:
     with ui.element("div").classes("ef-setting"):
         with ui.element("div"):
             text(setting.key, "ef-key")
-            text("this device's own" if own else "the project's", "soft")
+            whose = "its blueprint's" if setting.blueprint_id else "the project's"
+            text("this device's own" if own else whose, "soft")
         entered = ValueInput(setting.data_type, setting.value)
         keep_button = ui.button("Set for it", on_click=acting(visit, keep, f"{setting.key} set"))
         keep_button.props("flat dense no-caps")
         if own:
-            undo = ui.button("As the project", on_click=acting(visit, reset))
+            undo = ui.button("As the others", on_click=acting(visit, reset))
             undo.props("flat dense no-caps")

@@ -35,9 +35,7 @@ def settings_page(request: Request) -> None:
 
     with frame(visit, "/settings", "Settings"):
         with card("Settings of the project", "every device is told at once"):
-            live.section(
-                lambda: visit.store.settings.of(visit.project_id, None), draw, "ef-settings"
-            )
+            live.section(lambda: visit.store.settings.of(visit.project_id), draw, "ef-settings")
         _new(visit)
 
 
@@ -69,7 +67,7 @@ def _row(visit: Visit, setting: Setting) -> None:
 def _new(visit: Visit) -> None:
     def create() -> None:
         value = ValueInput.parse(kind.value, entered.value)
-        visit.store.settings.create(visit.project_id, key.value, kind.value, value, None)
+        visit.store.settings.create(visit.project_id, key.value, kind.value, value)
         key.value = entered.value = ""
 
     with card("New setting"), ui.element("div").classes("ef-form"):

@@ -27,19 +27,13 @@ from protocol.report import OtaReport, OtaState, encode_report
 from protocol.rpc import RpcCode, RpcResult, decode_call, encode_result
 from protocol.uploads import post_body
 from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.console.conftest import NobodyIsOnline
 from tests.support.browser import PATIENCE_MS, Visitor, visiting
 from tests.support.cloud import Bench, Json, TestDevice, first, request
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 expect.set_options(timeout=PATIENCE_MS)
-
-
-class NobodyIsOnline:
-    """For reading what the console reads, without links."""
-
-    def is_online(self, device_id: str) -> bool:
-        return False
 
 
 class Scene:
