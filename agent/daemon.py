@@ -16,6 +16,7 @@ from agent.cloud.reporting import Announcer, idle_reports
 from agent.config import Settings
 from agent.control import ControlServer
 from agent.credentials.identity import DeviceIdentity
+from agent.diag.secrets import scrubbed, secrets_of
 from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
@@ -25,10 +26,12 @@ from agent.journal.schema import utc_now
 from agent.operations import SOCKET_FILE, Operation, Operations
 from agent.parts import open_store, worker_of
 from agent.remote.calls import RemoteCalls
+from agent.remote.cloud_log import CloudLog
+from agent.remote.desired import DESIRED_PATH, DesiredHold
 from agent.remote.live_settings import LiveSettings
 from agent.samples.upload import UploadRules
 from agent.service.liveness import Liveness, stall_seconds
-from agent.service.logs import STANDARD_ERROR, set_level
+from agent.service.logs import CLOUD, STANDARD_ERROR, set_level
 from agent.service.notify import notify
 from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
@@ -79,11 +82,18 @@ class Agent:
         self.live = LiveSettings(settings, self._journal)
         """The configuration with what the operator has set."""
         self._identity = DeviceIdentity(settings.golioth, settings.device.state_dir, self._journal)
+        self.desired = DesiredHold(settings.device.state_dir, self._journal, self._journal.outbox)
+        """What the operator wants held back."""
+        self._cloud_log = CloudLog(partial(scrubbed, secrets=secrets_of(settings)))
+        logging.getLogger().addHandler(self._cloud_log)
+        resources.callback(logging.getLogger().removeHandler, self._cloud_log)
         self._calls = RemoteCalls(allow=settings.remote.allow)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
-        self._gate = FileGate(settings.device.state_dir, settings.gates())
+        self._gate = FileGate(
+            settings.device.state_dir, settings.gates(), desired=lambda: self.desired.hold
+        )
         self._conductor = Conductor(self._ports(), self._policy, self._progress.on_progress)
         self._telling = Telling(
             settings,
@@ -112,7 +122,9 @@ class Agent:
             ),
             on_manifest=self._on_manifest,
             on_connection=self._on_connection,
-            subscriptions=Subscriptions(settings=self.live.take, call=self._calls.take),
+            subscriptions=Subscriptions(
+                self.live.take, self._calls.take, {DESIRED_PATH: self.desired.take}
+            ),
         )
 
     def _follow_settings(self) -> None:
@@ -123,6 +135,7 @@ class Agent:
         )
         live.follow(lambda s: s.download.bytes_per_second or None, self._session.limit_bytes)
         live.follow(lambda s: s.log.level, partial(set_level, STANDARD_ERROR))
+        live.follow(lambda s: s.log.cloud_level, partial(set_level, CLOUD))
         live.follow(lambda s: s.telemetry.metrics_seconds, self._telling.metrics_pace.change)
         live.follow(lambda s: UploadRules.of(s.samples), self._telling.uploader.go_by)
 
@@ -225,6 +238,8 @@ class Agent:
                 group.create_task(self._await_worker())
                 group.create_task(self._answer_operators(operations))
                 group.create_task(self._calls.run(operations, self._session))
+                group.create_task(self._cloud_log.run(self._session))
+                group.create_task(self.desired.run())
                 group.create_task(self._identity.run(self._session))
                 group.create_task(self.live.run(self._session))
                 if isinstance(self._worker, WorkerClient):

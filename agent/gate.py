@@ -18,18 +18,27 @@ _MODE = 0o644
 
 
 class FileGate:
-    """Implements :class:`states.ports.Gate`. ``now`` is the local time of day."""
+    """Implements :class:`states.ports.Gate`. ``now`` is the local time of day.
+
+    ``desired`` tells what is to be held from afar.
+    """
 
     def __init__(
-        self, state_dir: Path, gates: Gates, now: Callable[[], datetime] = datetime.now
+        self,
+        state_dir: Path,
+        gates: Gates,
+        now: Callable[[], datetime] = datetime.now,
+        desired: Callable[[], Hold] = lambda: Hold.NOTHING,
     ) -> None:
         self._state_dir = state_dir
         self._gates = gates
         self._now = now
+        self._desired = desired
 
     def closed(self, step: Step) -> str | None:
         """Why a step must wait, for people, or None."""
-        return self._gates.closed(step, self._now().time(), read_hold(self._state_dir))
+        held = read_hold(self._state_dir)
+        return self._gates.closed(step, self._now().time(), held, self._desired())
 
 
 def read_hold(state_dir: Path) -> Hold:

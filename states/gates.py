@@ -30,6 +30,11 @@ class Hold(StrEnum):
         return self is Hold.EVERYTHING or (self is Hold.ACTIVATION and step is Step.ACTIVATION)
 
 
+def stricter(one: Hold, other: Hold) -> Hold:
+    """What is on hold when both are."""
+    return max(one, other, key=list(Hold).index)
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """A time of day, every day, in the device's own time zone; it may pass midnight."""
@@ -70,10 +75,15 @@ class Gates:
     download: Sequence[TimeWindow] = ()
     activation: Sequence[TimeWindow] = ()
 
-    def closed(self, step: Step, now: time, hold: Hold) -> str | None:
-        """Why a step must wait, for people, or None when it may begin."""
+    def closed(self, step: Step, now: time, hold: Hold, desired: Hold = Hold.NOTHING) -> str | None:
+        """Why a step must wait, for people, or None when it may begin.
+
+        ``hold`` was put on at the device, ``desired`` from afar.
+        """
         if hold.stops(step):
             return f"{step} is on hold; `edgeferry release-hold` lets it go on"
+        if desired.stops(step):
+            return f"{step} is on hold from afar; .d/edgeferry/desired in the cloud lets it go on"
         windows = self.download if step is Step.DOWNLOAD else self.activation
         if windows and not any(window.contains(now) for window in windows):
             return f"{step} waits for its time: {', '.join(map(str, windows))}"

@@ -32,7 +32,7 @@ def show_status(status: Document) -> None:
     if status["waits_for"]:
         table.add_row("[bold]waits", status["waits_for"])
     elif status["hold"] != "nothing":
-        table.add_row("[bold]hold", f"{status['hold']} is on hold")
+        table.add_row("[bold]hold", f"{status['hold']} is on hold{_from_afar(status)}")
     if (settings := status["settings"])["version"]:
         told = f"{len(settings['in_force'])} set in the cloud, {len(settings['refused'])} refused"
         table.add_row("[bold]settings", told)
@@ -150,3 +150,7 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in {"at", "started", "state"})
     return table
+
+
+def _from_afar(status: Document) -> str:
+    return " (desired in the cloud)" if status["hold_desired"] == status["hold"] else ""

@@ -27,6 +27,7 @@ from agent.journal.outbox import Kind, waiting
 from agent.journal.schema import knows_telemetry, open_for_reading
 from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
+from agent.remote.desired import HOLD_FACT, desired_hold
 from agent.remote.keys import merge
 from agent.remote.live_settings import SETTINGS_FACT, remembered
 from agent.samples.upload_state import upload_state
@@ -35,6 +36,7 @@ from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
 from agent.trust.status import trust_status
 from agent.worker_port.client import WorkerClient
+from states.gates import stricter
 from states.model import Package, Release
 from states.ports import Postponed
 
@@ -64,6 +66,7 @@ class Inspector:
         running = agent_runs(self._settings)
         known_time = KnownTime(from_text(self._fact_text(TIME_FACT)))
         link = self._fact("connected", {"up": False})
+        desired = desired_hold(self._fact_text(HOLD_FACT))
         return {
             "state": machine.get("state", "idle"),
             "since": machine.get("since"),
@@ -84,7 +87,8 @@ class Inspector:
             "last_error": self._last_error(),
             "next_try_in_s": self._next_try(machine, update),
             "settings": self._settings_from_afar(),
-            "hold": str(read_hold(self._settings.device.state_dir)),
+            "hold": str(stricter(read_hold(self._settings.device.state_dir), desired)),
+            "hold_desired": str(desired),
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
             "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
             **self._telling(),

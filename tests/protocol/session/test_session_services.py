@@ -141,3 +141,27 @@ async def test_a_long_verdict_is_shortened_to_one_message(
         status = decode_settings_status(sent.payload)
         assert (status.version, len(status.errors) >= told) == (5, True)
         assert (status.errors[0].details is None) == (count > 3)
+
+
+async def test_everything_is_followed_again_once_the_server_is_back(
+    cloud: Cloud, listen: Callable[..., Listener]
+) -> None:
+    cloud.site.scripted[".c"].append(settings_body(1))
+    listener = listen(keepalive_interval=0.2, ping_timeout=0.5)
+    assert (await within(listener.settings.get())).version == 1
+    port = cloud.port
+    await cloud.stop()
+    followed = {".u/desired", ".c", ".rpc", ".d/edgeferry/desired"}
+    cloud.site.requests.clear()
+    cloud.site.scripted[".c"].append(settings_body(2))
+    call = RpcCall("call/1", "status")
+    cloud.site.scripted[".rpc"].append(content(encode_call(call)))
+    await cloud.start(port)
+    assert (await within(listener.settings.get())).version == 2
+    assert await within(listener.calls.get()) == call
+
+    def observed() -> bool:
+        again = {"/".join(r.opt.uri_path) for r in cloud.site.requests if r.opt.observe == 0}
+        return followed <= again
+
+    await cloud.eventually(observed)
