@@ -95,8 +95,10 @@ def deploy(
             plan = replace(plan, name=name)
         if not as_json:
             show_plan(plan)
-        signer = signer_for(settings, plan, unsigned=unsigned, needed=resign)
-        news = plan.is_news or resign or plan.was_signed != (signer is not None)
+        # Nothing is asked for where nothing would be deployed.
+        signing_is_news = bool(settings.signing_keys) and not plan.was_signed
+        news = plan.is_news or resign or (plan.was_signed if unsigned else signing_is_news)
+        signer = signer_for(settings, plan, unsigned=unsigned, needed=resign) if news else None
         if news and not as_json and not yes and sys.stdin.isatty():
             typer.confirm("Deploy this?", abort=True)
         if news and signer is not None:

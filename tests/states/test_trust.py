@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from states.decisions import Consideration, consider, supersedes
 from states.model import Deployment, Package, Release
@@ -214,3 +216,37 @@ def test_another_signature_supersedes_the_update_under_way() -> None:
     update = Update(1, deployed(SIGNATURE), None)
     assert not supersedes(deployed(SIGNATURE), update)
     assert supersedes(deployed(replace(SIGNATURE, sha256="e" * 64)), update)
+
+
+KEYS = st.sampled_from(["root", "daily", "mallory"])
+DOCUMENTS = st.builds(
+    signed,
+    st.integers(1, 6),
+    KEYS,
+    of=st.sampled_from([RELEASE, OTHER]),
+    key_lists=st.lists(
+        st.builds(key_list, st.integers(1, 4), KEYS, KEYS, KEYS, KEYS), max_size=2
+    ).map(tuple),
+)
+
+
+@given(st.lists(st.tuples(DOCUMENTS, st.sampled_from([RELEASE, OTHER])), max_size=12))
+def test_no_sequence_of_documents_wins_more_than_its_keys_allow(
+    offers: list[tuple[SignedRelease, Release]],
+) -> None:
+    trust, best = PINNED, dict[str, tuple[int, str]]()
+    for document, of in offers:
+        before, roots = trust, trust.root_keys
+        judgement = judge(document, DIGEST, of, trust)
+        trust = judgement.trust
+        assert trust.root_keys
+        assert trust.release_keys
+        assert trust.list_number >= before.list_number
+        if trust.list_number > before.list_number:
+            assert any(keys.signed & roots for keys in document.key_lists)
+        if judgement.fault is None:
+            assert document.signed & trust.release_keys
+            assert document.packages == frozenset(of.packages)
+            for key in trust.release_keys & best.keys():
+                assert (document.number, of.id) == best[key] or document.number > best[key][0]
+            best |= dict.fromkeys(document.signed & trust.release_keys, (document.number, of.id))
