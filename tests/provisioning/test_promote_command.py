@@ -14,6 +14,8 @@ import pytest
 from protocol.report import OtaReason, OtaState
 from provisioning.management import Management
 from provisioning.metrics import METRICS_PATH
+from provisioning.publish_record import PublishRecord, Recorded
+from provisioning.signing_keys import create_key
 from tests.support.provisioning import PATIENCE, BackgroundCloud, Operator, Run
 from tests.support.telemetry import SpeakingDevice, minutes, stream
 
@@ -117,6 +119,25 @@ def test_a_good_canary_goes_to_production_and_other_programs_stay(fleet: Fleet) 
     assert fleet.in_production() == {**NEW, "firmware": "7"}
     again = fleet.promote()
     assert (again.status, again.document["outcome"]) == (0, "unchanged")
+
+
+def test_what_is_promoted_is_signed(fleet: Fleet) -> None:
+    fleet.serve()
+    folder = fleet.operator.folder
+    create_key(folder / "release.key.pem", None)
+    signing = ("--signing-key", str(folder / "release.key.pem"), "--signing-folder", str(folder))
+    refused = fleet.promote(*signing)
+    assert refused.status == 2
+    assert "publish it again" in refused.error
+    project = fleet.management.project
+    PublishRecord(folder).add(
+        Recorded.of(project, package, "2", content)
+        for package, content in (("ai-model", b"model 2"), ("labels", b"red\n"))
+    )
+    run = fleet.promote(*signing)
+    assert run.status == 0, run.error
+    number = run.document["signature"]["number"]
+    assert fleet.in_production() == {**NEW, "firmware": "7", "release-signature": str(number)}
 
 
 @pytest.mark.parametrize(
