@@ -32,6 +32,9 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 
+_NOT_IN_DATA = frozenset({"time", "deviceId", "device_id"})
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\Z")
+
 _Texts = BeforeValidator(lambda value: "" if value is None else value)
 _Lists = BeforeValidator(lambda value: [] if value is None else value)
 
@@ -111,12 +114,29 @@ class StreamQuery(_Part):
     filters: Annotated[list[QueryFilter], Field(max_length=64), _Lists] = []
     time_bucket: Annotated[str, _Texts] = ""
 
+    @property
+    def aggregates(self) -> bool:
+        """Whether a row stands for several entries."""
+        return any(field.agg for field in self.fields)
+
+    @property
+    def needed_paths(self) -> list[list[str]]:
+        """Where in the data an entry must have a value to pass; not of every filter."""
+        compared = (part.path for part in self.filters if part.op in _COMPARISONS)
+        return [
+            path.split(".") for path in compared if path not in _NOT_IN_DATA and _PLAIN.match(path)
+        ]
+
+    def accepts(self, entry: StreamEntry) -> bool:
+        """Whether an entry passes all filters."""
+        return all(part.accepts(entry) for part in self.filters)
+
     def run(self, entries: Iterable[StreamEntry]) -> list[dict[str, Any]]:
         """The answer's rows, in the order of the entries."""
-        kept = (entry for entry in entries if all(f.accepts(entry) for f in self.filters))
+        kept = (entry for entry in entries if self.accepts(entry))
         if not self.fields:
             return [entry.shape() for entry in kept]
-        if any(field.agg for field in self.fields):
+        if self.aggregates:
             return self._aggregated(kept)
         return [{field.name: field.read(entry) for field in self.fields} for entry in kept]
 

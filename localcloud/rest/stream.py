@@ -73,14 +73,14 @@ def _read(
     query = _query(asked, document)
     if query is None:
         return many(*store.stream.page(project, wanted, paging), paging)
-    rows = query.run(store.stream.entries(project, wanted))
-    start = paging.page * paging.per_page
-    return {
-        "list": rows[start : start + paging.per_page],
-        "page": paging.page,
-        "perPage": paging.per_page,
-        "total": len(rows),
-    }
+    if query.aggregates:
+        found = query.run(store.stream.entries(project, wanted))
+        start = paging.page * paging.per_page
+        rows, total = found[start : start + paging.per_page], len(found)
+    else:
+        entries, total = store.stream_pages.page(project, wanted, query, paging)
+        rows = query.run(entries)
+    return {"list": rows, "page": paging.page, "perPage": paging.per_page, "total": total}
 
 
 def _times(asked: StreamRange) -> tuple[str | None, str | None]:

@@ -17,6 +17,7 @@ from localcloud.storage.projects import ApiKeys, Projects
 from localcloud.storage.settings import Settings
 from localcloud.storage.state import DeviceState
 from localcloud.storage.stream import Stream
+from localcloud.storage.stream_pages import StreamPages
 
 
 class Store:
@@ -45,6 +46,7 @@ class Store:
         self.state = DeviceState(database, changes)
         self.settings = Settings(database, changes)
         self.stream = Stream(database)
+        self.stream_pages = StreamPages(self.stream)
         self.logs.expire()
         self.stream.expire()
         self.artifacts.collect_orphans()

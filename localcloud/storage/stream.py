@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from localcloud.identifiers import format_timestamp, timestamp
@@ -68,6 +68,36 @@ class Stream:
             *conditions.values,
         ):
             yield _entry(row)
+
+    def ids(
+        self,
+        project_id: str,
+        wanted: StreamFilter,
+        accepts: Callable[[StreamEntry], bool],
+        needed_paths: Iterable[Sequence[str]],
+    ) -> list[int]:
+        """The numbers of the entries that pass, newest first.
+
+        Entries without a value at each of ``needed_paths`` can't pass: the database leaves them out
+        before anything of them is read, pictures for example.
+        """
+        conditions = _conditions(project_id, wanted)
+        for path in needed_paths:
+            place = "".join(f'."{segment}"' for segment in path)
+            conditions.add("json_type(data, ?) IS NOT NULL", f"${place}")
+        rows = self._db.rows(
+            f"SELECT * FROM stream WHERE {conditions.where} ORDER BY id DESC",  # noqa: S608
+            *conditions.values,
+        )
+        return [row["id"] for row in rows if accepts(_entry(row))]
+
+    def of_ids(self, ids: Sequence[int]) -> list[StreamEntry]:
+        """Those entries, newest first; one that is gone meanwhile is left out."""
+        rows = self._db.rows(
+            "SELECT * FROM stream WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC",
+            json.dumps(list(ids)),
+        )
+        return [_entry(row) for row in rows]
 
     def expire(self) -> None:
         """Drop entries older than the retention."""

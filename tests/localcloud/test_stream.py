@@ -101,6 +101,31 @@ async def test_paging_and_times_narrow_the_list(bench: Bench, operator: Operator
     assert (wrong.status_code, wrong.json()["code"]) == (400, 3)
 
 
+async def test_later_pages_of_a_query_do_not_shift_when_something_arrives(
+    bench: Bench, operator: Operator
+) -> None:
+    device = await operator.device("camera-1")
+    link = await bench.link(device)
+    for number in range(5):
+        await _send(link, "n", {"count": number})
+    await _send(link, "other", {"count": 7})
+    query = {"filters": [{"path": "n.count", "op": ">=", "value": 1}]}
+
+    async def page(number: int) -> tuple[list[int], int]:
+        read = await _read(operator, device, query=query, page=number, perPage=2)
+        return [entry["data"]["n"]["count"] for entry in read["list"]], read["total"]
+
+    assert await page(0) == ([4, 3], 4)
+    await _send(link, "n", {"count": 5})
+    assert await page(1) == ([2, 1], 4)
+    assert await page(0) == ([5, 4], 5)
+    assert await page(2) == ([1], 5)
+    assert await page(3) == ([], 5)
+    # Of a query whose first page nobody asked for.
+    query["filters"][0]["value"] = 2
+    assert await page(1) == ([3, 2], 4)
+
+
 async def test_a_query_chooses_fields_and_filters(bench: Bench, operator: Operator) -> None:
     device = await operator.device("camera-1")
     link = await bench.link(device)

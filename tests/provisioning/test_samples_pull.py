@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.samples.store import SampleStore
+from agent.samples.upload_part import Picture
+from agent.store.files import Files
 from provisioning.management import Management
 from provisioning.resources import StreamEntry
 from provisioning.sample_parts import SAMPLES_PATH, Assembler, PulledSample
@@ -61,7 +64,6 @@ class Puller:
     cohort: str
     device: str
     folder: Path
-    pictures: dict[str, bytes] = field(default_factory=dict)
 
     def send(self, documents: list[Json]) -> None:
         stream(self.cloud, self.device, SAMPLES_PATH, documents)
@@ -130,6 +132,21 @@ def test_pictures_arrive_whole_with_all_that_is_known_of_them(puller: Puller) ->
     assert all((puller.folder / each["path"]).is_file() for each in labels.values())
     lines = (puller.folder / "samples.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["top"][1] == {"label": "other", "confidence": 0.3}
+
+
+def test_what_a_device_makes_of_its_samples_is_what_is_pulled(
+    puller: Puller, tmp_path: Path
+) -> None:
+    store = SampleStore(tmp_path / "device", Files())
+    known = parts(1, "bell pepper", name="shelf.jpg")[0]
+    store.add(picture(1), known, "20261123T210000Z")
+    (sample,) = store.oldest_first()
+    whole = Picture(sample, picture(1))
+    puller.send([json.loads(whole.part(number)) for number in range(whole.parts)])
+    assert puller.pull()["new"] == 1
+    (row,) = puller.rows()
+    assert (puller.folder / row["file"]).read_bytes() == picture(1)
+    assert (row["label"], row["name"], row["id"]) == ("bell pepper", "shelf.jpg", sample.id)
 
 
 def test_what_is_missing_repeated_or_damaged_is_told_and_may_come_later(puller: Puller) -> None:
