@@ -11,11 +11,18 @@ from agent.samples.upload_state import UploadState
 
 def show_samples(samples: list[Sample], upload: UploadState | None) -> None:
     """Print a table, what it takes of the disk, and how far it is sent."""
-    if not samples:
-        Console().print(
-            "no samples; [bold]on = true[/bold] in \\[samples] lets the worker keep some"
-        )
-        return
+    console = Console()
+    if samples:
+        console.print(_table(samples, upload))
+        console.print(f"{len(samples)} samples, {sum(sample.bytes for sample in samples):,} bytes")
+    else:
+        console.print("no samples; [bold]on = true[/bold] in \\[samples] lets the worker keep some")
+    if upload and upload.on:
+        waits = f"; nothing is sent now: {upload.waits_for}" if upload.waits_for else ""
+        console.print(f"upload: {upload.bytes_today:,} bytes sent today{waits}")
+
+
+def _table(samples: list[Sample], upload: UploadState | None) -> Table:
     table = Table(box=None, header_style="bold")
     # When it was taken is part of its id.
     columns = ("sample", "why", "label", "score", "model")
@@ -29,9 +36,4 @@ def show_samples(samples: list[Sample], upload: UploadState | None) -> None:
         if upload and (sent := upload.sent.get(sample.id)):
             row.append(f"{sent.acknowledged}/{sent.parts}")
         table.add_row(*map(str, row))
-    console = Console()
-    console.print(table)
-    console.print(f"{len(samples)} samples, {sum(sample.bytes for sample in samples):,} bytes")
-    if upload and upload.on:
-        waits = f"; nothing is sent now: {upload.waits_for}" if upload.waits_for else ""
-        console.print(f"upload: {upload.bytes_today:,} bytes sent today{waits}")
+    return table

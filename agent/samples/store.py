@@ -74,6 +74,7 @@ class SampleStore:
         self.folder = state_dir / FOLDER
         self._files = files
         self._quota = quota_bytes
+        self._last_serial = 0
         self._file_mode, self._folder_mode = (0o640, 0o770) if group else (0o600, 0o700)
 
     def clean(self) -> None:
@@ -145,7 +146,10 @@ class SampleStore:
         return len(sizes), sum(sizes.values())
 
     def _next_serial(self) -> int:
-        return max((int(sample_id[:SERIAL_DIGITS]) for sample_id in self._sizes()), default=0) + 1
+        kept = (int(sample_id[:SERIAL_DIGITS]) for sample_id in self._sizes())
+        # Those sent or deleted meanwhile count too, as far as this process knows of them.
+        self._last_serial = max(self._last_serial, *kept, 0) + 1
+        return self._last_serial
 
     def _sizes(self) -> dict[str, int]:
         """Bytes by id, of samples and of pictures whose JSON is not there (yet or any more)."""

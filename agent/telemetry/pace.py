@@ -25,8 +25,8 @@ class Pace:
             self._changed.set()
 
     async def wait(self) -> None:
-        """Return after one interval, or as soon as it is another one."""
-        self._changed.clear()
+        """Return after one interval, or as soon as it is (or was, since the last wait) another."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._seconds or None):
                 await self._changed.wait()
+        self._changed.clear()

@@ -58,6 +58,12 @@ def ids(store: SampleStore) -> list[str]:
     return [sample.id for sample in store.oldest_first()]
 
 
+def test_a_number_is_not_given_away_again(store: SampleStore) -> None:
+    first = add(store)
+    store.delete(first)
+    assert add(store) > first
+
+
 def test_samples_come_oldest_first_and_nobody_else_may_read_them(store: SampleStore) -> None:
     added = [add(store) for _ in range(12)]
     assert ids(store) == added == sorted(added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -207,3 +208,17 @@ async def test_what_a_full_disk_refuses_is_in_the_next_interval(
     worker.work(60.0, 20)
     await metrics.look()
     assert [(d["classified"], d["interval_s"]) for d in queued(journal)] == [(30, 120.0)]
+
+
+async def test_the_pace_may_change_at_any_moment() -> None:
+    pace = Pace(3600.0)
+    waiting = asyncio.create_task(pace.wait())
+    await asyncio.sleep(0)
+    pace.change(0.0)
+    await asyncio.wait_for(waiting, 10)
+    # While nobody waits, as during a look.
+    pace.change(3600.0)
+    await asyncio.wait_for(pace.wait(), 10)
+    pace.change(0.01)
+    await pace.wait()
+    await asyncio.wait_for(pace.wait(), 10)
