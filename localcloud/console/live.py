@@ -17,6 +17,11 @@ INTERVAL_SECONDS = 1.0
 _SHARE = 0.1
 
 T = TypeVar("T")
+IsSeen = Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
 
 
 class Live:
@@ -32,18 +37,30 @@ class Live:
         self._not_before = 0.0
         ui.timer(INTERVAL_SECONDS, self._tick, immediate=False)
 
-    def follow(self, read: Callable[[], T], show: Callable[[T], None]) -> Callable[[], None]:
+    def follow(
+        self, read: Callable[[], T], show: Callable[[T], None], is_seen: IsSeen = _always
+    ) -> Callable[[], None]:
         """Show what ``read`` returns, now and whenever it differs from what was shown.
 
-        Returns what looks again at once, for a filter that has changed.
+        Nothing is read while ``is_seen`` says so. Returns what looks again at once, for a filter
+        that has changed.
         """
-        part = _Part(read, show)
+        part = _Part(read, show, is_seen)
         self._parts.append(part)
         part.refresh()
         return part.refresh
 
+    def look(self) -> None:
+        """Look at everything again at once, for what has come into sight."""
+        for part in self._parts:
+            part.refresh()
+
     def section(
-        self, read: Callable[[], T], draw: Callable[[T], None], classes: str = ""
+        self,
+        read: Callable[[], T],
+        draw: Callable[[T], None],
+        classes: str = "",
+        is_seen: IsSeen = _always,
     ) -> Callable[[], None]:
         """As :meth:`follow`; what ``draw`` makes replaces what it made before."""
         container = ui.element("div").classes(classes)
@@ -53,7 +70,7 @@ class Live:
             with container:
                 draw(data)
 
-        return self.follow(read, show)
+        return self.follow(read, show, is_seen)
 
     def _tick(self) -> None:
         if not self._visit.is_open():
@@ -63,17 +80,18 @@ class Live:
         if self._visit.store.revision == self._revision or started < self._not_before:
             return
         self._revision = self._visit.store.revision
-        for part in self._parts:
-            part.refresh()
+        self.look()
         self._not_before = time.monotonic() + (time.monotonic() - started) / _SHARE
 
 
 class _Part(Generic[T]):
-    def __init__(self, read: Callable[[], T], show: Callable[[T], None]) -> None:
-        self._read, self._show = read, show
+    def __init__(self, read: Callable[[], T], show: Callable[[T], None], is_seen: IsSeen) -> None:
+        self._read, self._show, self._is_seen = read, show, is_seen
         self._shown: T | CloudError | None = None
 
     def refresh(self) -> None:
+        if not self._is_seen():
+            return
         try:
             data = self._read()
         except CloudError as error:

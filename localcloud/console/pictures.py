@@ -18,8 +18,8 @@ from localcloud.storage.stream import StreamFilter
 
 SAMPLES, SNAPSHOTS = "samples", "snapshot"
 _JPEG = b"\xff\xd8\xff"
-# How far back a gallery looks; a picture is a few parts.
-_PAGES = 3
+# How far back is looked, in entries that may be 22 KB each; a picture is a few of them.
+_PAGES, _PER_PAGE = 15, 20
 
 
 class _Guess(BaseModel):
@@ -143,7 +143,7 @@ def _picture(snapshot: _Snapshot) -> Picture:
 def _documents(visit: Visit, device_id: str, kind: str) -> Iterator[Any]:
     wanted = StreamFilter([device_id], path=f"edgeferry/{kind}")
     for page in range(_PAGES):
-        entries, _ = visit.store.stream.page(visit.project_id, wanted, Paging(page))
+        entries, _ = visit.store.stream.page(visit.project_id, wanted, Paging(page, _PER_PAGE))
         for entry in entries:
             yield entry.data["edgeferry"][kind]
         if not entries:

@@ -44,14 +44,14 @@ def device_page(request: Request, device_id: str) -> None:
         with panels, ui.tab_panel(OVERVIEW):
             _overview(visit, live, device_id)
         with panels, ui.tab_panel(METRICS):
-            metrics = MetricsCards(visit, live, device_id, lambda: panels.value == METRICS)
+            MetricsCards(visit, live, device_id, lambda: panels.value == METRICS)
         with panels, ui.tab_panel(SAMPLES):
-            samples_card(visit, live, device_id)
+            samples_card(visit, live, device_id, lambda: panels.value == SAMPLES)
         with panels, ui.tab_panel(LOGS):
             logs_card(visit, live, device_id)
         with panels, ui.tab_panel(SETTINGS):
             settings_card(visit, live, device_id)
-        panels.on_value_change(metrics.look)
+        panels.on_value_change(live.look)
 
 
 def _heading(row: DeviceRow) -> None:

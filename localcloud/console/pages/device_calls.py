@@ -44,7 +44,7 @@ _CALLS = (
 
 def calls_card(visit: Visit, device_id: str) -> None:
     """Buttons for the calls that Edgeferry's agent knows, and a way to any other."""
-    with card("Ask the device", "it answers while it is connected", "ef-calls"):
+    with card("Ask the device", "what changes it must be allowed in its own file", "ef-calls"):
         panel = _Answers(visit, device_id)
         with ui.element("div").classes("ef-buttons"):
             for call in _CALLS:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from nicegui import ui
 
 from localcloud.console.charts import Value, class_shares, over_time
 from localcloud.console.frame import card, empty
-from localcloud.console.live import Live
+from localcloud.console.live import IsSeen, Live
 from localcloud.console.pages.metric_charts import (
     SPANS,
     chart_card,
@@ -44,14 +43,12 @@ _CHARTS: tuple[tuple[str, str, Mapping[str, Value], str], ...] = (
 
 
 class MetricsCards:
-    """The charts; they are only brought up to date while somebody sees them."""
+    """The charts, and the table below them."""
 
-    def __init__(
-        self, visit: Visit, live: Live, device_id: str, is_seen: Callable[[], bool]
-    ) -> None:
-        self._visit, self._device_id, self._is_seen = visit, device_id, is_seen
-        self._read: list[Measured] = []
-        self._hours = ui.toggle(SPANS, value=24, on_change=self.look).props("no-caps dense")
+    def __init__(self, visit: Visit, live: Live, device_id: str, is_seen: IsSeen) -> None:
+        self._visit, self._device_id = visit, device_id
+        self._hours = ui.toggle(SPANS, value=24, on_change=lambda _: live.look())
+        self._hours.props("no-caps dense")
         with card() as self._nothing:
             empty(
                 "query_stats",
@@ -63,16 +60,10 @@ class MetricsCards:
             self._classes = chart_card("Classes", "shares of the best class")
         with card("Releases in this time") as self._table:
             self._releases = ui.element("div").classes("ef-scroll")
-        self._refresh = live.follow(self._measure, self._show)
-
-    def look(self, _: Any = None) -> None:
-        """Look again at once."""
-        self._refresh()
+        live.follow(self._measure, self._show, is_seen)
 
     def _measure(self) -> list[Measured]:
-        if self._is_seen():
-            self._read = measurements(self._visit, [self._device_id], self._hours.value)
-        return self._read
+        return measurements(self._visit, [self._device_id], self._hours.value)
 
     def _show(self, measured: list[Measured]) -> None:
         self._nothing.set_visibility(not measured)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from localcloud.console.frame import ago, card, empty, text
-from localcloud.console.live import Live
+from localcloud.console.live import IsSeen, Live
 from localcloud.console.pictures import Picture, newest_snapshot, samples
 from localcloud.console.visit import Visit
 
@@ -25,7 +25,7 @@ def snapshot_card(visit: Visit, live: Live, device_id: str) -> None:
         live.section(lambda: newest_snapshot(visit, device_id), draw)
 
 
-def samples_card(visit: Visit, live: Live, device_id: str) -> None:
+def samples_card(visit: Visit, live: Live, device_id: str, is_seen: IsSeen) -> None:
     """The newest pictures the device kept for training."""
 
     def draw(pictures: Sequence[Picture]) -> None:
@@ -42,7 +42,7 @@ def samples_card(visit: Visit, live: Live, device_id: str) -> None:
                 _figure(device_id, picture)
 
     with card("Samples", "the newest first, put together from what was streamed"):
-        live.section(lambda: samples(visit, device_id), draw)
+        live.section(lambda: samples(visit, device_id), draw, is_seen=is_seen)
 
 
 def _figure(device_id: str, picture: Picture) -> None:

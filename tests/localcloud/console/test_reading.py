@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
+from localcloud.calls import Calls
+from localcloud.changes import Changes
 from localcloud.console.comparing import side
 from localcloud.console.deliveries import Change, changes, history, versions_by_package
 from localcloud.console.fleet import all_devices
@@ -17,6 +22,9 @@ from localcloud.console.telemetry import by_release, figures, measurements
 from localcloud.console.visit import Visit
 from localcloud.errors import NotFound
 from localcloud.identifiers import timestamp
+from localcloud.storage.schema import migrations
+from localcloud.storage.store import Store
+from tests.localcloud.console.conftest import NobodyIsOnline
 
 HAS_1: Any = {"id": "r1", "versions": {"ai-model": "1"}}
 HAS_2: Any = {"id": "r2", "versions": {"ai-model": "2"}}
@@ -242,3 +250,30 @@ def test_versions_know_which_cohorts_have_them(visit: Visit) -> None:
         ("2", ["canary"]),
     ]
     assert [deployed.name for deployed in history(visit, cohort)] == ["second"]
+
+
+def test_metrics_from_before_the_stream_had_paths_are_still_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"
+    folder.mkdir()
+    old = Database(folder / "cloud.db")
+    migrations.apply(old, stop_before="stream_paths")
+    now = timestamp()
+    for statement in (
+        f"INSERT INTO organizations VALUES ('acme', 'Acme', '{now}')",
+        f"INSERT INTO projects VALUES ('p', 'P', 'acme', '{now}', '{now}', 0)",
+    ):
+        old.execute(statement)
+    old.table("devices").insert(
+        {"id": "d", "project_id": "p", "name": "c", "created_at": now, "updated_at": now}
+    )
+    data = json.dumps({"edgeferry": {"metrics": _interval(1, "1", 7, 0.5)}})
+    for stored in (data, '{"edgeferry": {"else": {}}}', "7"):
+        old.table("stream").insert(
+            {"project_id": "p", "device_id": "d", "data": stored, "timestamp": now}
+        )
+    old.close()
+    store = Store(folder, Changes())
+    visit = Visit(store, NobodyIsOnline(), Calls(), "p", 0, is_open=lambda: True)
+    [measured] = measurements(visit, ["d"], hours=1)
+    assert measured.interval.classified == 7
+    store.close()
