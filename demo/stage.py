@@ -30,9 +30,13 @@ class StageError(Exception):
 
 
 def await_that(
-    what: str, ask: Callable[[], Any], seconds: float, log: Callable[[], str] | None = None
+    what: str,
+    ask: Callable[[], Any],
+    seconds: float,
+    log: Callable[[], str] | None = None,
+    every: float = 0.05,
 ) -> Any:
-    """Ask until the answer is true and return it.
+    """Ask until the answer is true and return it, with ``every`` so many seconds between.
 
     Raises:
         StageError: not within ``seconds``.
@@ -42,7 +46,7 @@ def await_that(
         answer = ask()
         if answer:
             return answer
-        time.sleep(0.05)
+        time.sleep(every)
     raise StageError(f"{what}: not within {seconds:g} s\n{log() if log else ''}")
 
 
@@ -108,6 +112,7 @@ class CloudAddress:
     organization: str
     api_key: str
     server_ca: Path
+    operator_file: Path
 
 
 class CloudProcess:
@@ -139,6 +144,7 @@ class CloudProcess:
             organization=said["organization"],
             api_key=Path(said["api_key_file"]).read_text().strip(),
             server_ca=Path(said["server_ca"]),
+            operator_file=Path(said["operator_file"]),
         )
         return self.address
 
@@ -201,7 +207,9 @@ class Device:
         tails = (f"--- {name}\n{p.log_tail()}" for name, p in self._processes.items())
         return "\n".join(tails)
 
-    def await_status(self, what: str, holds: Callable[[Document], Any], seconds: float) -> Document:
+    def await_status(
+        self, what: str, holds: Callable[[Document], Any], seconds: float, every: float = 0.05
+    ) -> Document:
         """Wait until ``edgeferry status --json`` fulfils ``holds``, and return it."""
 
         def ask() -> Document | None:
@@ -211,5 +219,5 @@ class Device:
             status = self.inspect(Inspector.status)
             return status if status and holds(status) else None
 
-        found: Document = await_that(what, ask, seconds, self.log_tail)
+        found: Document = await_that(what, ask, seconds, self.log_tail, every)
         return found

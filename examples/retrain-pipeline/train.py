@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 _STEPS, _RATE = 400, 0.05
 # How much evidence it takes to leave the head there is: with few pictures little changes.
-_PENALTY = 0.1
+_PENALTY = 0.3
 
 
 def train(base: Path, pictures: Path, output: Path, reference: Array | None) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""The retraining pipeline as its README runs it: a cloud, a canary and a production camera."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_fleet import EXAMPLES, FIRST_VERSION, LocalFleet
+from pipeline import Config, read_config
+
+from demo.stage import await_that
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+PIPELINE = Path(__file__).parents[2] / "examples" / "retrain-pipeline"
+PER_SITE = PIPELINE.with_name("per-site")
+# A quarter of a minute is little to judge a release by, and this machine is busy with other tests.
+PROMOTE = "--observe-minutes 0.2 --frames 60 --every 1 --timeout-minutes 4 "
+MARGINS = "--errors-margin 20 --dropped-margin 50 --latency-margin 2000 --confidence-margin 0.3"
+PATIENCE = 120.0
+DONE, FAILED = 0, 1
+
+
+@dataclass
+class Fleet:
+    """Both cameras, and the pipeline's folder."""
+
+    local: LocalFleet
+    folder: Path
+
+    def run(self, *steps: str, status: int) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline as a CI job would; it must end with that status."""
+        script = str(PIPELINE / "pipeline.py")
+        command = [sys.executable, script, "--config", "pipeline.toml", *steps]
+        environment = {**os.environ, **self.local.environment}
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def served(self, cohort: str) -> str:
+        """The model version that a cohort's camera serves."""
+        return str(self._status(cohort)["active"]["packages"]["ai-model"]["version"])
+
+    def accuracy(self, cohort: str) -> float:
+        """Share of the labelled pictures that the release it serves got right on the device."""
+        worker = self._status(cohort)["worker"]
+        labelled = worker["releases"][worker["release"]]["labelled"]
+        return float(labelled["correct"] / labelled["classified"])
+
+    def classified(self, cohort: str) -> int:
+        """How many pictures the release it serves has seen."""
+        worker = self._status(cohort)["worker"]
+        return int(worker["releases"][worker["release"]]["labelled"]["classified"])
+
+    def _status(self, cohort: str) -> Any:
+        return self.local.devices[cohort].inspect(lambda inspector: inspector.status())
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    local = LocalFleet(folder, EXAMPLES["retrain"])
+    try:
+        local.start()
+        run = folder / "run"
+        config = (PIPELINE / "pipeline.toml").read_text().partition("\npromote = ")[0]
+        promote = json.dumps((PROMOTE + MARGINS).split())
+        (run / "pipeline.toml").write_text(f"{config}\npromote = {promote}\n")
+        local.await_samples("canary")
+        yield Fleet(local, run)
+    finally:
+        local.stop()
+
+
+def test_pictures_with_the_wrong_labels_never_reach_a_device(fleet: Fleet) -> None:
+    fleet.run("pull", status=DONE)
+    swap_labels(fleet.folder / "work" / "samples" / "samples.csv")
+    later_steps = ("label", "train", "evaluate", "publish", "canary", "promote")
+    done = fleet.run(*later_steps, status=FAILED)
+    assert "pipeline: evaluate: " in done.stderr
+    assert not (fleet.folder / "work" / "version").exists()
+    assert {fleet.served(cohort) for cohort in ("canary", "production")} == {FIRST_VERSION}
+
+
+def test_a_better_model_goes_from_the_samples_to_production_by_itself(fleet: Fleet) -> None:
+    before = fleet.accuracy("production")
+    done = fleet.run(status=DONE)
+    version = (fleet.folder / "work" / "version").read_text()
+    assert version != FIRST_VERSION
+    fleet.local.await_served("canary", version)
+    fleet.local.await_served("production", version)
+    await_that(
+        "production sees each picture",
+        lambda: fleet.classified("production") >= 40,
+        PATIENCE,
+        every=1,
+    )
+    # On pictures that nothing was trained on, as the device itself counted.
+    assert fleet.accuracy("production") > before + 0.2
+    assert '"criteria"' in done.stdout
+
+
+def test_the_examples_configurations_are_read() -> None:
+    paths = [PIPELINE / "pipeline.toml", *PER_SITE.glob("*.toml")]
+    read = {path.stem: read_config(path) for path in paths}
+    assert read["pipeline"].production == "production"
+    assert isinstance(read["north"], Config)
+    assert (read["north"].canary, read["south"].canary) == ("north", "south")
+    assert read["north"].production is None
+
+
+def swap_labels(samples: Path) -> None:
+    other = {"oranges": "bell-pepper", "bell-pepper": "oranges"}
+    with samples.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with samples.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "known_label": other[row["known_label"]]} for row in rows)
