@@ -15,13 +15,12 @@ from pathlib import Path
 from agent.commands.inspection import Inspector
 from agent.worker_port.client import WorkerClient
 from demo.fleet import Files, Fleet
-from demo.stage import Device, Document, await_that
+from demo.stage import Device, Document, await_that, serves
 
 PATIENCE = 120.0
 """Seconds a step may take; a step is much quicker, but the machine may be busy."""
 PICTURES = 40
 LABELS = "labels"
-MODEL = "ai-model"
 GOLIOTH_RATE = "20"
 CHECKPOINT = 64 * 1024
 
@@ -162,16 +161,7 @@ class Journey:
         return measured
 
     def _await_served(self, version: str) -> Document:
-        def served(status: Document) -> bool:
-            active = status["active"]
-            return bool(
-                status["state"] == "idle"
-                and active
-                and active["packages"][MODEL]["version"] == version
-                and status["worker"]["release"] == active["id"]
-            )
-
-        return self._device.await_status(f"model {version} serves", served, PATIENCE)
+        return self._device.await_status(f"model {version} serves", serves(version), PATIENCE)
 
     def _measured(self, status: Document, deployed_at: float | None, note: str = "") -> Measured:
         worker = status["worker"]

@@ -50,6 +50,21 @@ def await_that(
     raise StageError(f"{what}: not within {seconds:g} s\n{log() if log else ''}")
 
 
+def serves(version: str) -> Callable[[Document], bool]:
+    """Whether a status says that this version of the model serves and nothing else is under way."""
+
+    def holds(status: Document) -> bool:
+        active = status["active"]
+        return bool(
+            active
+            and status["state"] == "idle"
+            and active["packages"]["ai-model"]["version"] == version
+            and status["worker"]["release"] == active["id"]
+        )
+
+    return holds
+
+
 class Process:
     """One ``edgeferry`` command in the background, its standard error in a file."""
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from site_pictures import camera_scenes, held_out_scenes, write_lit
 
-from demo.fleet import MODEL_PACKAGE, Fleet
-from demo.stage import CloudProcess, Device, Document
+from demo.fleet import Fleet
+from demo.stage import CloudProcess, Device, Document, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
 FIRST_VERSION = "1"
@@ -89,17 +89,7 @@ class LocalFleet:
 
     def await_served(self, cohort: str, version: str) -> Document:
         """Wait until the cohort's device serves that version and is sure of it."""
-
-        def served(status: Document) -> bool:
-            active = status["active"]
-            return bool(
-                status["state"] == "idle"
-                and active
-                and active["packages"][MODEL_PACKAGE]["version"] == version
-                and status["worker"]["release"] == active["id"]
-            )
-
-        return self._await(cohort, f"{cohort} serves {version}", served)
+        return self._await(cohort, f"{cohort} serves {version}", serves(version))
 
     def await_samples(self, cohort: str) -> None:
         """Wait until the cohort's device has sent what it may of its samples."""

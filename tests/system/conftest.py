@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from demo.fleet import Fleet
-from demo.stage import CloudProcess, Device, Document
+from demo.stage import CloudProcess, Device, Document, serves
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_harness import assert_balanced
 
@@ -83,23 +83,9 @@ class Bench:
         artifacts = self.fleet.upload(version, model or self.model(version), path)
         self.fleet.deploy(f"model {version}", artifacts)
 
-    def serves(self, version: str) -> Callable[[Document], bool]:
-        """Whether a status says that this version serves and nothing else is under way."""
-
-        def holds(status: Document) -> bool:
-            active = status["active"]
-            return bool(
-                active
-                and status["state"] == "idle"
-                and active["packages"]["ai-model"]["version"] == version
-                and status["worker"]["release"] == active["id"]
-            )
-
-        return holds
-
     def await_served(self, version: str) -> Document:
         """Wait until that version serves."""
-        return self.device.await_status(f"{version} serves", self.serves(version), PATIENCE)
+        return self.device.await_status(f"{version} serves", serves(version), PATIENCE)
 
     def streamed(self, *path: str) -> list[Document]:
         """What the device sent to the stream at that path, the newest first."""
