@@ -19,8 +19,10 @@ def open_store(settings: Settings) -> ReleaseStore:
     )
 
 
-def worker_of(settings: Settings, store: ReleaseStore) -> WorkerClient | SignalWorker:
-    """The worker this configuration names."""
+def worker_of(
+    settings: Settings, store: ReleaseStore, answer_seconds: float = 10.0
+) -> WorkerClient | SignalWorker:
+    """The worker this configuration names, and how long its answers are waited for."""
     state_dir, worker = settings.device.state_dir, settings.worker
     if worker.kind == "signal":
         return SignalWorker(worker.pid_path(state_dir), store.active)
@@ -29,4 +31,5 @@ def worker_of(settings: Settings, store: ReleaseStore) -> WorkerClient | SignalW
         state_dir / "releases",
         labels_file=f"{settings.device.labels_package}.txt",
         load_seconds=worker.load_seconds,
+        answer_seconds=answer_seconds,
     )

@@ -42,6 +42,9 @@ from states.ports import Postponed
 
 Document = dict[str, Any]
 
+LOOK_SECONDS = 4.0
+"""What a worker that hangs may take of the time of whoever asks for the status."""
+
 
 class Inspector:
     """A view of one device's state folder.
@@ -252,7 +255,7 @@ def _opened(path: os.PathLike[str]) -> Iterator[int]:
 
 async def worker_status(settings: Settings, store: ReleaseStore) -> Document:
     """The worker's figures, or why there are none."""
-    worker = worker_of(settings, store)
+    worker = worker_of(settings, store, LOOK_SECONDS)
     try:
         if isinstance(worker, WorkerClient):
             return await worker.status()

@@ -47,7 +47,8 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
 
     again = command(bench, "retry")
     assert again.stdout == f"release {left} is tried again now\n"
-    bench.await_served("3")
+    served = bench.await_served("3")["active"]["id"]
+    assert command(bench, "reload").stdout == f"{served} was loaded anew\n"
 
     nonsense = command(bench, "rollback", "--to", "0123456789abcdef")
     assert nonsense.returncode == 1

@@ -72,6 +72,7 @@ def test_a_good_value_is_in_force(name: str, value: PlainValue) -> None:
         ("DOWNLOAD_BYTES_PER_SECOND", {"a": 1}, FORMAT),
         ("GOLIOTH_URI", "coaps://elsewhere", UNKNOWN),
         ("DEVICE_STATE_DIR", "/", UNKNOWN),
+        ("REMOTE_ALLOW", True, UNKNOWN),
         ("update.window_frames", 5, INVALID),
         ("A" * 64, 5, INVALID),
     ],
