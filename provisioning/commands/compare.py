@@ -62,12 +62,12 @@ def compare(
     Releases are compared over the last seven days, cohorts from when both had their release.
     """
     from provisioning.analysis.comparing import compare as compare_groups
-    from provisioning.commands.output import print_json
+    from provisioning.commands.output import print_json, waiting
     from provisioning.contenders import cohorts_contest, releases_contest
 
     begin, end = _in_utc(since), _in_utc(until)
     _check_usage(releases, cohorts, cohort, begin, end)
-    with management_of(settings) as management:
+    with management_of(settings) as management, waiting("Reading what the devices measured"):
         if releases is not None:
             contest = releases_contest(management, releases, cohort, begin, end)
         else:

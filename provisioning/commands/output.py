@@ -90,6 +90,17 @@ def print_facts(facts: Document) -> None:
 
 
 @contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A sign of life on standard error while one thing takes long; silent where nobody watches."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{what} …"):
+        yield
+
+
+@contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error while many things are done; silent where nobody watches."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from provisioning.resources import Deployment
 
 _CRITERIA = "Criteria"
+
+_log = logging.getLogger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -148,19 +151,51 @@ class _Result:
 def _watch(
     promotion: Promotion, criteria: Criteria, every: float, patience: float | None
 ) -> list[Criterion]:
-    """Look until it is decided, for ``patience`` seconds at most; Ctrl-C promotes nothing."""
-    from provisioning.analysis.promotion import Outcome, decision, judge
+    """Look until it is decided, for ``patience`` seconds at most; Ctrl-C promotes nothing.
 
-    began = time.monotonic()
+    An outage after the first look is waited out, within the same patience.
+    """
+    from provisioning.analysis.promotion import Outcome, decision
+
+    began, looks = time.monotonic(), _Looks(promotion, criteria)
     with _progress() as show:
+        found = looks.first()
         while True:
-            found = judge(promotion.look(), criteria)
             show(found)
             waited = time.monotonic() - began
             undecided = decision(found) is Outcome.WAITING
             if not undecided or (patience is not None and waited + every > patience):
                 return found
             time.sleep(every)
+            found = looks.again(found)
+
+
+class _Looks:
+    """Looks at a promotion; once it is seen, an outage leaves what was known before."""
+
+    def __init__(self, promotion: Promotion, criteria: Criteria) -> None:
+        self._promotion, self._criteria = promotion, criteria
+        self._away = False
+
+    def first(self) -> list[Criterion]:
+        from provisioning.analysis.promotion import judge
+
+        return judge(self._promotion.look(), self._criteria)
+
+    def again(self, before: list[Criterion]) -> list[Criterion]:
+        from provisioning.errors import RateLimited, ServerFailed, Unreachable
+
+        try:
+            found = self.first()
+        except (Unreachable, ServerFailed, RateLimited) as error:
+            if not self._away:
+                _log.warning("nothing new is known for now, still waiting: %s", error)
+            self._away = True
+            return before
+        if self._away:
+            _log.warning("the cloud answers again")
+        self._away = False
+        return found
 
 
 @contextmanager

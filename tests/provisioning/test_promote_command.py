@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from protocol.report import OtaReason, OtaState
+from provisioning.analysis.promotion import Evidence
+from provisioning.errors import Unreachable
 from provisioning.management import Management
 from provisioning.metrics import METRICS_PATH
+from provisioning.promoting import Promotion
 from provisioning.publish_record import PublishRecord, Recorded
 from provisioning.signing_keys import create_key
 from tests.support.provisioning import PATIENCE, BackgroundCloud, Operator, Run
@@ -192,6 +196,25 @@ def test_it_waits_for_what_is_not_met_yet(fleet: Fleet) -> None:
     run = fleet.promote("--every", "0.2", "--timeout-minutes", str(PATIENCE / 60))
     thread.join()
     assert (run.status, run.document["outcome"]) == (0, "deployed")
+
+
+def test_an_outage_while_it_waits_is_waited_out(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.serve()
+    fleet.devices[0].runs("release-of-2", NEW, state="confirming")
+    looks, look = itertools.count(1), Promotion.look
+
+    def with_an_outage(promotion: Promotion) -> Evidence:
+        if next(looks) == 2:
+            fleet.devices[0].runs("release-of-2", NEW)
+            raise Unreachable("GET devices", "no answer")
+        return look(promotion)
+
+    monkeypatch.setattr(Promotion, "look", with_an_outage)
+    run = fleet.promote("--every", "0.1", "--timeout-minutes", str(PATIENCE / 60))
+    assert (run.status, run.document["outcome"]) == (0, "deployed")
+    assert next(looks) == 4
 
 
 def test_another_deployment_meanwhile_ends_it(fleet: Fleet) -> None:
