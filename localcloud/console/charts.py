@@ -12,6 +12,12 @@ COLOURS = ("#17b3a6", "#ff9f1c", "#4f7cff", "#d1495b", "#8e6bbf", "#7a8b99")
 POINTS = 300
 _MUTED = "#7a8b99"  # readable on light and dark ground
 _CLASSES = 8
+_NOT_KNOWN = {
+    "text": "not known yet",
+    "left": "center",
+    "top": "middle",
+    "textStyle": {"color": _MUTED, "fontSize": 13, "fontWeight": "normal"},
+}
 
 Options = dict[str, Any]
 Value = Callable[[Interval], float | None]
@@ -26,6 +32,8 @@ def over_time(
         for style, (what, value) in zip(("solid", "dashed"), values.items(), strict=False):
             name = f"{release} {what}".strip()
             series.append(_line(name, COLOURS[index % len(COLOURS)], style, measured, value))
+    if not any(line["data"] for line in series):
+        return {"title": _NOT_KNOWN}
     return {
         **_base(),
         "xAxis": {"type": "time", **_axis(split=False)},

@@ -28,6 +28,7 @@ TONES = {
 _ROLLED_BACK = frozenset(
     {"commit-window-failed", "engine-failing", "crash-loop", "operator-rollback"}
 )
+_ON_TRIAL = ("activating", "confirming", "rolling-back")
 _URGENCY = list(TONES)
 
 Versions = Mapping[str, str]
@@ -117,7 +118,7 @@ def _judged(device: Device, said: Said, runs: Versions, wanted: Versions) -> tup
         return "idle", "its cohort was given nothing" if device.cohort_id else "in no cohort"
     # Packages beside the release, such as a patch, are fetched and not run.
     if runs and all(wanted.get(name) == version for name, version in runs.items()):
-        return "current", ""
+        return ("updating", said.state) if said.state in _ON_TRIAL else ("current", "")
     if said.state is None:
         return _judged_by_reports(device)
     if said.state != "idle":

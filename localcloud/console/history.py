@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localcloud.console.visit import Visit
+from localcloud.identifiers import unix_seconds
 from localcloud.model import LogEntry, OtaEvent
 from localcloud.storage.database import Paging
 from localcloud.storage.events import EventFilter, LogFilter
 
-LATEST = 12
-OF_DEVICE = 60
+LATEST, OF_DEVICE = 24, 100
+"""How many reports are read; those of one step are shown as one."""
+
+_ONE_STEP_SECONDS = 5
 _HARMLESS = (0, 1)
 
 
 @dataclass(frozen=True)
 class Happened:
-    """One event: what, about which package, with which tone."""
+    """What a device reported at a time; ``packages`` says about which, with their versions."""
 
     at: str
     device_id: str
     device: str
-    package: str
     what: str
-    versions: str
+    packages: tuple[str, ...]
     tone: str
 
 
@@ -50,7 +52,22 @@ def _events(visit: Visit, wanted: EventFilter, limit: int) -> list[Happened]:
     for event in events:
         if event.device_id not in names:
             names[event.device_id] = store.devices.get(project, event.device_id).name
-    return [_happened(event, names[event.device_id]) for event in events]
+    told: list[Happened] = []
+    for event in events:
+        one = _happened(event, names[event.device_id])
+        if told and _belong_together(told[-1], one):
+            told[-1] = replace(told[-1], packages=(*one.packages, *told[-1].packages))
+        else:
+            told.append(one)
+    return told
+
+
+def _belong_together(later: Happened, earlier: Happened) -> bool:
+    """Whether two reports are one step of a release: a device reports each package by itself."""
+    same = (later.device_id, later.what) == (earlier.device_id, earlier.what)
+    apart = unix_seconds(later.at) - unix_seconds(earlier.at)
+    named = {package.split()[0] for package in later.packages}
+    return same and apart <= _ONE_STEP_SECONDS and earlier.packages[0].split()[0] not in named
 
 
 def _happened(event: OtaEvent, device: str) -> Happened:
@@ -61,13 +78,13 @@ def _happened(event: OtaEvent, device: str) -> Happened:
         what, tone = "updated successfully", "good"
     elif event.event_type == "IDLE":
         tone = "calm"
-    arrow = f" → {event.target_version}" if event.target_version else ""
+    before, after = event.current_version or "nothing", event.target_version
+    versions = f"{before} → {after}" if after not in ("", before) else before
     return Happened(
         at=event.timestamp,
         device_id=event.device_id,
         device=device,
-        package=event.package_id,
         what=what,
-        versions=f"{event.current_version or 'nothing'}{arrow}",
+        packages=(f"{event.package_id} {versions}",),
         tone=tone,
     )

@@ -35,7 +35,7 @@ _CHARTS: tuple[tuple[str, str, Mapping[str, Value], str], ...] = (
     ("Confidence", "mean best score", {"": confidence}, ""),
     (
         "Drift",
-        "population stability index; above 0.25 is worth a look",
+        "against its first hour; above 0.25 is worth a look",
         {"": lambda i: i.drift.psi if i.drift else None},
         "",
     ),

@@ -21,7 +21,7 @@ def event_list(events: Sequence[Happened], *, with_device: bool = True) -> None:
                 if with_device:
                     with ui.link(target=f"/devices/{event.device_id}"):
                         text(event.device, tag="b")
-                text(event.package, "ef-version")
                 pill(event.what, event.tone)
-                text(event.versions, "soft")
+                for package in event.packages:
+                    text(package, "ef-version")
                 ago(event.at)

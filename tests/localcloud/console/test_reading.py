@@ -17,6 +17,7 @@ from localcloud.console.comparing import side
 from localcloud.console.deliveries import Change, changes, history, versions_by_package
 from localcloud.console.fleet import all_devices
 from localcloud.console.fleet_filter import TROUBLE, FleetFilter, choices, table_row, tally
+from localcloud.console.history import device_events
 from localcloud.console.pictures import SAMPLES, jpeg, samples
 from localcloud.console.telemetry import by_release, figures, measurements
 from localcloud.console.visit import Visit
@@ -24,6 +25,7 @@ from localcloud.errors import NotFound
 from localcloud.identifiers import timestamp
 from localcloud.storage.schema import migrations
 from localcloud.storage.store import Store
+from protocol.report import OtaReason, OtaReport, OtaState
 from tests.localcloud.console.conftest import NobodyIsOnline
 
 HAS_1: Any = {"id": "r1", "versions": {"ai-model": "1"}}
@@ -37,6 +39,7 @@ STATUSES: list[tuple[Any, str, str]] = [
     ({"state": "idle", "active": HAS_2}, "current", ""),
     ({"state": "idle", "active": HAS_1}, "stale", "has not begun"),
     ({"state": "downloading", "active": HAS_1}, "updating", "downloading"),
+    ({"state": "confirming", "active": HAS_2}, "updating", "confirming"),
     (
         {"state": "awaiting_retry", "active": HAS_1, "last_error": {"reason": "link-lost"}},
         "failing",
@@ -277,3 +280,22 @@ def test_metrics_from_before_the_stream_had_paths_are_still_shown(tmp_path: Path
     [measured] = measurements(visit, ["d"], hours=1)
     assert measured.interval.classified == 7
     store.close()
+
+
+def test_reports_of_one_step_are_told_as_one(visit: Visit) -> None:
+    device = _device(visit, "camera-1")
+    for state, reason, model in [
+        (OtaState.DOWNLOADING, OtaReason.READY, "1"),
+        (OtaState.UPDATING, OtaReason.FIRMWARE_UPDATE_FAILED, "1"),
+        (OtaState.UPDATING, OtaReason.FIRMWARE_UPDATED_SUCCESSFULLY, "2"),
+    ]:
+        for package, version in (("ai-model", model), ("labels", "1")):
+            target = {"ai-model": "2", "labels": "1"}[package] if model == "1" else None
+            report = OtaReport(package, state, reason, version, target)
+            visit.store.events.add(visit.project_id, device, "canary", report)
+    told = [(event.what, event.tone, event.packages) for event in device_events(visit, device)]
+    assert told == [
+        ("updated successfully", "good", ("ai-model 2", "labels 1")),
+        ("updating: firmware update failed", "bad", ("ai-model 1 → 2", "labels 1")),
+        ("downloading", "busy", ("ai-model 1 → 2", "labels 1")),
+    ]
