@@ -76,6 +76,8 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         lifespan="off",
         ws="none",
+        # Whatever else is installed beside it: what is tested is what devices run.
+        http="h11",
         server_header=False,
         proxy_headers=False,
         limit_concurrency=_CONNECTIONS,

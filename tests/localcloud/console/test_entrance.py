@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
@@ -146,6 +148,14 @@ async def test_every_answer_has_safe_headers(bench: Bench, browser: httpx.AsyncC
         answer.headers["content-security-policy"].split("nonce-")[1] for answer in (page, again)
     }
     assert len(nonces) == 2, "a nonce is good for one page"
+
+
+def test_a_cloud_nobody_looks_at_does_not_load_the_pages_library() -> None:
+    program = "import sys, commands.main, localcloud.launch; print('nicegui' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "False\n"
 
 
 async def test_files_outside_the_console_are_not_served(browser: httpx.AsyncClient) -> None:
