@@ -172,6 +172,8 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     files = folder / "files"
     shutil.copytree(WHEELHOUSE, files / "wheelhouse")
     shutil.copy(SYSTEMD / "install.sh", files)
+    for package in WHEELHOUSE.parent.glob("edgeferry_*.deb"):
+        shutil.copy(package, files / "edgeferry.deb")
     cloud = CloudProcess(folder / "cloud", rate_limit=0)
     cloud.start()
     started = time.monotonic()

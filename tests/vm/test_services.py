@@ -42,7 +42,11 @@ def test_with_credentials_it_serves_what_is_deployed(device: Device) -> None:
     device.deploy("1")
     device.await_served("1")
     device.await_unit("agent", StatusText="serving ai-model 1 and labels 1")
-    assert "frames/s from dir:" in device.show("worker", "StatusText")["StatusText"]
+
+    def shown() -> bool:
+        return "frames/s from dir:" in device.show("worker", "StatusText")["StatusText"]
+
+    await_that("the worker says so as well", shown, PATIENCE)
 
 
 def test_a_trial_gives_up_all_it_should_in_the_unit_s_sandbox(device: Device) -> None:
