@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from protocol.errors import LinkError, ResponseError
+
 
 class Trouble:
     """One thing that may go wrong again and again, such as the connection.
@@ -17,11 +19,15 @@ class Trouble:
         self._kinds: set[object] = set()
 
     def failed(self, error: Exception) -> None:
-        """Note a failure; only the first of its kind is a warning."""
+        """Note a failure; only the first of its kind is a warning.
+
+        Its record has ``about_link`` set when the link or the server's answer is what failed.
+        """
         kind = (type(error), getattr(error, "cause_code", None))
         level = logging.DEBUG if kind in self._kinds else logging.WARNING
         self._kinds.add(kind)
-        self._logger.log(level, "%s: %s", self._subject, error)
+        extra = {"about_link": isinstance(error, LinkError | ResponseError)}
+        self._logger.log(level, "%s: %s", self._subject, error, extra=extra)
 
     def recovered(self) -> None:
         """Note that it works; logged only after a failure."""

@@ -79,7 +79,7 @@ class CloudLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :class:`logging.Handler`; called in any thread."""
-        if _sends.get() or is_about_sending(record.name):
+        if _sends.get() or is_about_sending(record):
             return
         line = line_of(record, self._scrub)
         with self._access:
@@ -142,9 +142,11 @@ class CloudLog(logging.Handler):
             return
 
 
-def is_about_sending(name: str) -> bool:
-    """Whether a logger tells of the link or of sending."""
-    return any(name == about or name.startswith(f"{about}.") for about in ABOUT_SENDING)
+def is_about_sending(record: logging.LogRecord) -> bool:
+    """Whether a line tells of the link or of sending: by its logger, or by :class:`Trouble`."""
+    name = record.name
+    by_name = any(name == about or name.startswith(f"{about}.") for about in ABOUT_SENDING)
+    return by_name or getattr(record, "about_link", False)
 
 
 def line_of(record: logging.LogRecord, scrub: Scrub) -> LogLine:

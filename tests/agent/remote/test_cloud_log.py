@@ -27,6 +27,7 @@ from agent.service.logs import CLOUD, set_level
 from protocol.errors import LinkLost, ResponseError, TooManyRequests
 from protocol.session import DeviceSession
 from protocol.subscriptions import Subscriptions
+from protocol.trouble import Trouble
 from protocol.values import LogLevel, LogLine, decode_log
 from tests.protocol.session.conftest import CREDENTIAL, SETTINGS, Cloud, CloudSite
 from tests.support.cloud import Json
@@ -183,9 +184,28 @@ async def test_how_much_was_left_out_is_told_at_the_end() -> None:
 
 def test_what_is_about_sending_is_told_by_the_logger() -> None:
     for name in ("protocol.session", "protocol", "coap", "agent.cloud.delivery", logs.__name__):
-        assert is_about_sending(name)
+        assert is_about_sending(record(name))
     for name in ("agent.worker", "agent.cloudy", "states.conductor"):
-        assert not is_about_sending(name)
+        assert not is_about_sending(record(name))
+
+
+def record(name: str) -> logging.LogRecord:
+    return logging.LogRecord(name, logging.WARNING, "", 1, "a line", None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "heard"),
+    [
+        (TooManyRequests(Code.TOO_MANY_REQUESTS, "slow down", None), False),
+        (LinkLost("gone"), False),
+        (ValueError("nonsense"), True),
+    ],
+)
+def test_what_is_about_sending_is_told_by_what_failed(
+    error: Exception, heard: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Trouble(log, "metrics").failed(error)
+    assert [not is_about_sending(line) for line in caplog.records] == [heard]
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=300))
