@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provisioning.packs import Packs
 
 PARALLEL = 8  # devices at a time
+_OF_OPERATOR_EXTRA = frozenset({"httpx", "scipy"})
 
 NamesArgument = Annotated[
     list[str] | None,
@@ -129,7 +130,8 @@ def configured(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Ca
             from provisioning.operator_settings import load_operator
 
             chosen = {name: given.pop(name) for name in shared}
-            command(load_operator(given.pop("operator"), **chosen), **given)
+            with _operator_extra():
+                command(load_operator(given.pop("operator"), **chosen), **given)
 
         signature = _signature(command, shared)
         run.__signature__ = signature  # type: ignore[attr-defined]
@@ -163,18 +165,11 @@ def packs_of(settings: OperatorSettings) -> Packs:
 
 @contextmanager
 def management_of(settings: OperatorSettings) -> Iterator[Management]:
-    """The project's management API.
-
-    Raises:
-        WrongUsage: there is no project or no API key, or the ``operator`` extra isn't installed.
-    """
+    """The project's management API. Raises WrongUsage where there is no project or no API key."""
     from provisioning.errors import WrongUsage
+    from provisioning.management import Management
     from provisioning.operator_secrets import api_key
 
-    try:
-        from provisioning.management import Management
-    except ModuleNotFoundError as error:
-        raise WrongUsage(f"{error}; run: pip install 'edgeferry[operator]'") from error
     project = settings.this_project
     key = api_key(settings.api_key_file, project)
     try:
@@ -183,3 +178,16 @@ def management_of(settings: OperatorSettings) -> Iterator[Management]:
         raise WrongUsage(str(error)) from error
     with management:
         yield management
+
+
+@contextmanager
+def _operator_extra() -> Iterator[None]:
+    """Raises WrongUsage where what the ``operator`` extra brings isn't installed."""
+    from provisioning.errors import WrongUsage
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_OPERATOR_EXTRA:
+            raise
+        raise WrongUsage(f"{error}; run: pip install 'edgeferry[operator]'") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,16 @@ def test_a_missing_file_matters_only_when_it_was_named(home: Path) -> None:
     load_operator()
     with pytest.raises(WrongUsage, match="name another file with --operator"):
         load_operator(home / "absent.toml")
+
+
+def test_without_the_operator_extra_its_commands_say_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['httpx'] = None; sys.argv = ['edgeferry', 'fleet']\n"
+        "from commands.main import main; main()"
+    )
+    environment = {**os.environ, "EDGEFERRY_PROJECT": "p", "GOLIOTH_API_KEY": "k"}
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr.endswith("run: pip install 'edgeferry[operator]'\n")
