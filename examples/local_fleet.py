@@ -27,9 +27,11 @@ FIRST_VERSION = "1"
 PATIENCE = 120.0
 LOOK_SECONDS = 0.5
 SCENES = 48
-_FRAMES_PER_SECOND = 5
-# About as many pictures as there are scenes: then the camera shows the same ones again.
-_SAMPLE_BYTES_PER_DAY = 1_600_000
+# Slow enough that every picture is sent before it is seen again.
+_FRAMES_PER_SECOND = 3
+# Twice as many pictures as there are scenes, and about as many.
+_SAMPLE_BYTES_PER_DAY = 3_200_000
+_ENOUGH_SAMPLE_BYTES = _SAMPLE_BYTES_PER_DAY // 2
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ class LocalFleet:
         return self._await(cohort, f"{cohort} serves {version}", serves(version))
 
     def await_samples(self, cohort: str) -> None:
-        """Wait until the cohort's device has sent what it may of its samples."""
+        """Wait until the cohort's device has sent about as many samples as there are scenes."""
 
         def sent(status: Document) -> bool:
-            return bool(status["samples_upload"]["bytes_today"] >= _SAMPLE_BYTES_PER_DAY)
+            return bool(status["samples_upload"]["bytes_today"] >= _ENOUGH_SAMPLE_BYTES)
 
         self._await(cohort, f"{cohort} sends samples", sent)
 
@@ -135,8 +137,8 @@ class LocalFleet:
                     "source": f"dir:{self._camera(site)}",
                     "frames_per_second": _FRAMES_PER_SECOND,
                 },
-                "update": {"window_frames": 40},
-                "telemetry": {"metrics_seconds": 1},
+                "update": {"window_frames": 30},
+                "telemetry": {"metrics_seconds": 2},
                 # Every picture, sure of it or not: a folder has only so many.
                 "samples": {
                     "on": sends,

@@ -18,6 +18,7 @@ import time
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,11 @@ class Pipeline:
         colour = self._config.reference_colour
         light = ("--reference-colour", *colour) if colour else ()
         where = ("--pictures", self._pictures, "--output", self._candidate)
-        script("train.py", "--base", self._current(), *where, *light)
+        script("train.py", "--base", self._current, *where, *light)
 
     def evaluate(self) -> None:
         """Compare with the release that serves, on pictures neither was trained on."""
-        sides = ("--candidate", self._candidate, "--current", self._current())
+        sides = ("--candidate", self._candidate, "--current", self._current)
         script("evaluate.py", *sides, "--pictures", self._held_out)
 
     def publish(self) -> None:
@@ -101,7 +102,7 @@ class Pipeline:
         settings = self._candidate / SETTINGS
         own = ("--settings", settings) if settings.exists() else ()
         files = (self._candidate / MODEL, self._candidate / LABELS, *own)
-        delta = ("--delta-from", self._current() / MODEL)
+        delta = ("--delta-from", self._current / MODEL)
         edgeferry("publish", *files, "--version", version, *delta)
         shutil.copytree(self._candidate, self._releases / version)
         self._version_file.write_text(version)
@@ -138,6 +139,7 @@ class Pipeline:
                 raise Stopped(f"not every device serves it: {said}")
             time.sleep(_LOOK_SECONDS)
 
+    @cached_property
     def _current(self) -> Path:
         """The folder of the release that the served cohort was given."""
         fleet = edgeferry("fleet", "--cohort", self._config.served, quiet=True)
