@@ -5,7 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BENCHES := download swap inference fleet
 
-.PHONY: help demo test lint type imports unit bench prove diagram wheel wheelhouse deb vm clean
+# A second stamp: who runs the tests need not install what builds the site.
+DOCS_READY := $(VENV)/.docs-ready
+
+.PHONY: help demo test lint type imports unit bench prove diagram reference docs wheel wheelhouse deb vm clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -44,6 +47,17 @@ prove: $(READY)  ## Try hundreds of damaged releases and fifty good ones on a de
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine
 	$(BIN)/python -m states.diagram > docs/state-machine.md
+
+reference: $(READY) ## Write the pages of docs/reference that are made from the code
+	$(BIN)/python -m commands.reference docs/reference
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS_READY) ## Build the documentation's site in build/docs; a warning is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "To read it: $(BIN)/python -m http.server --directory build/docs 8000"
 
 wheel: $(READY)   ## Build the wheel and the source archive in dist/, the same bytes every time
 	@rm -f dist/edgeferry-*

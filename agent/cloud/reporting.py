@@ -98,11 +98,16 @@ def _codes(transition: Transition, update: Update) -> Iterator[tuple[OtaState, O
         yield OtaState.UPDATING, OtaReason.FIRMWARE_UPDATED_SUCCESSFULLY
     if event in _FAILING and update.outcome is not Outcome.SUPERSEDED:
         stage = _STAGE.get(transition.source, OtaState.IDLE)
-        yield stage, _REASON.get(update.reason, OtaReason.FIRMWARE_UPDATE_FAILED)
+        yield stage, ota_reason(update.reason)
     if event in _WAITING:
         yield OtaState.IDLE, OtaReason.AWAIT_RETRY
     if transition.target == "idle":
         yield OtaState.IDLE, OtaReason.READY
+
+
+def ota_reason(reason: Rejection | Transient | None) -> OtaReason:
+    """What Golioth is told for a reason; most of ours are its "update failed"."""
+    return _REASON.get(reason, OtaReason.FIRMWARE_UPDATE_FAILED)
 
 
 def report_message(report: OtaReport) -> Message:

@@ -37,16 +37,17 @@ def _section(name: str, field: FieldInfo) -> Iterator[str]:
     yield from _comment((model.__doc__ or "").strip().splitlines()[0])
     yield f"[{name}]"
     # TOML has no way back from a nested section to the one around it.
-    for key, setting in sorted(model.model_fields.items(), key=lambda item: _nested(item[1])):
+    for key, setting in sorted(model.model_fields.items(), key=lambda item: is_section(item[1])):
         yield ""
-        if _nested(setting):
+        if is_section(setting):
             yield from _section(f"{name}.{key}", setting)
         else:
             yield from _comment(setting.description or "")
             yield _default(key, setting)
 
 
-def _nested(setting: FieldInfo) -> bool:
+def is_section(setting: FieldInfo) -> bool:
+    """Whether a field of the settings is a table of its own."""
     return isinstance(setting.annotation, type) and issubclass(setting.annotation, BaseModel)
 
 
@@ -58,11 +59,12 @@ def _comment(text: str) -> Iterator[str]:
 def _default(key: str, setting: FieldInfo) -> str:
     value = setting.get_default(call_default_factory=True)
     # TOML has no null: what is not set is not there.
-    return f"#{key} =" if value is None else f"#{key} = {_toml(value)}"
+    return f"#{key} =" if value is None else f"#{key} = {toml_value(value)}"
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A default as TOML writes it."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     plain = str(value) if isinstance(value, PurePath) else value
     return json.dumps(plain, ensure_ascii=False)
