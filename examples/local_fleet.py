@@ -19,7 +19,7 @@ from pathlib import Path
 
 from site_pictures import camera_scenes, held_out_scenes, write_lit
 
-from demo.fleet import Fleet
+from demo.fleet import Enrolled, Fleet
 from demo.stage import CloudProcess, Device, Document, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
@@ -123,35 +123,36 @@ class LocalFleet:
             enrolled = fleet.enrol(f"{site.cohort}-camera")
             labels = MODELS / "labels.txt"
             fleet.deploy("first", fleet.upload(FIRST_VERSION, MODELS / "model-2.tflite", labels))
-        sends = not site.held_out
         device = self.devices[site.cohort]
-        device.configure(
-            {
-                "golioth": {
-                    "uri": self._cloud.address.coap,
-                    "psk_id": enrolled.identity,
-                    "psk": enrolled.key,
-                    "requests_per_second": 0,
-                },
-                "worker": {
-                    "source": f"dir:{self._camera(site)}",
-                    "frames_per_second": _FRAMES_PER_SECOND,
-                },
-                "update": {"window_frames": 30},
-                "telemetry": {"metrics_seconds": 2},
-                # Every picture, sure of it or not: a folder has only so many.
-                "samples": {
-                    "on": sends,
-                    "upload": sends,
-                    "below": 1.0,
-                    "audit_share": 1.0,
-                    "cooldown_seconds": 0,
-                    "upload_bytes_per_day": _SAMPLE_BYTES_PER_DAY,
-                },
-            }
-        )
+        device.configure(self._configuration(site, enrolled))
         device.start("worker")
         device.start("run")
+
+    def _configuration(self, site: Site, enrolled: Enrolled) -> dict[str, dict[str, object]]:
+        sends = not site.held_out
+        return {
+            "golioth": {
+                "uri": self._cloud.address.coap,
+                "psk_id": enrolled.identity,
+                "psk": enrolled.key,
+                "requests_per_second": 0,
+            },
+            "worker": {
+                "source": f"dir:{self._camera(site)}",
+                "frames_per_second": _FRAMES_PER_SECOND,
+            },
+            "update": {"window_frames": 30},
+            "telemetry": {"metrics_seconds": 2},
+            # Every picture, sure of it or not: a folder has only so many.
+            "samples": {
+                "on": sends,
+                "upload": sends,
+                "below": 1.0,
+                "audit_share": 1.0,
+                "cooldown_seconds": 0,
+                "upload_bytes_per_day": _SAMPLE_BYTES_PER_DAY,
+            },
+        }
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from local_fleet import EXAMPLES, FIRST_VERSION, LocalFleet
-from pipeline import Config, read_config
+from pipeline import STEPS, Config, read_config
 
 from demo.stage import await_that
 
@@ -81,12 +82,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         local.stop()
 
 
-def test_pictures_with_the_wrong_labels_never_reach_a_device(fleet: Fleet) -> None:
+def test_what_every_check_before_was_wrong_about_ends_at_the_canary(fleet: Fleet) -> None:
+    # The labels are swapped wherever the pipeline could notice: only the devices know better.
     swap_labels(fleet.folder / "work" / "samples" / "samples.csv")
+    swap_folders(fleet.folder / "held-out")
     ran = fleet.run("label", "train", "evaluate", "publish", "canary", "promote")
-    assert (ran.returncode, ran.stderr.count("pipeline: evaluate: ")) == (1, 1), ran.stderr
-    assert not (fleet.folder / "work" / "version").exists()
-    assert {fleet.served(cohort) for cohort in ("canary", "production")} == {FIRST_VERSION}
+    swap_folders(fleet.folder / "held-out")
+    assert (ran.returncode, ran.stderr.count("pipeline: promote: ")) == (1, 1), ran.stderr
+    fleet.local.await_served("canary", FIRST_VERSION)
+    assert fleet.served("production") == FIRST_VERSION
 
 
 def test_a_better_model_goes_from_the_samples_to_production_by_itself(fleet: Fleet) -> None:
@@ -114,6 +118,20 @@ def test_the_examples_configurations_are_read() -> None:
     assert isinstance(read["north"], Config)
     assert (read["north"].canary, read["south"].canary) == ("north", "south")
     assert read["north"].production is None
+
+
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_a_ci_server_runs_all_steps_in_order(name: str) -> None:
+    text = (PIPELINE / name).read_text()
+    runs = re.findall(r"(?:- run: \$RETRAIN|- python .*pipeline\.toml) (.*)", text)
+    assert " ".join(runs).split() == list(STEPS)
+
+
+def swap_folders(pictures: Path) -> None:
+    first, second = sorted(pictures.iterdir())
+    aside = first.rename(pictures / "aside")
+    second.rename(first)
+    aside.rename(second)
 
 
 def swap_labels(samples: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluate import chance
+from evaluate import chance, evaluate
 from head import Head, UnsuitableModel, read_head, with_head, without_head
 from numpy.typing import NDArray
 from releases import Dataset, outputs, read_dataset, read_release
@@ -121,6 +121,16 @@ def test_a_model_with_another_end_is_refused() -> None:
 )
 def test_the_chance_is_that_of_a_coin(gained: int, lost: int, expected: float) -> None:
     assert chance(gained, lost) == pytest.approx(expected)
+
+
+def test_a_model_that_learned_wrong_labels_is_not_better(base: Path, tmp_path: Path) -> None:
+    learned = tmp_path / "learned"
+    for folder, label in (("oranges", "bell-pepper"), ("bell-pepper", "oranges")):
+        shutil.copytree(DEMO / "pictures" / folder, learned / label)
+    train(base, learned, tmp_path / "candidate", None)
+    found = evaluate(tmp_path / "candidate", base, DEMO / "pictures")
+    assert found["candidate_right"] < found["current_right"] / 2
+    assert found["chance"] > 0.99
 
 
 @pytest.mark.parametrize("light", CLAIMS)
