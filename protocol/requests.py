@@ -16,13 +16,18 @@ def path_segments(uri: str) -> tuple[str, ...]:
     """Uri-Path options of a server-relative URI; empty segments are dropped (Golioth: its SDK too).
 
     The text is taken literally: nothing is percent-decoded. Raises CodecError for a URI without a
-    path and for a segment that does not fit its option.
+    path and for a segment that does not fit its option or is no text that can be sent.
     """
     segments = tuple(segment for segment in uri.split("/") if segment)
     if not segments:
         raise CodecError(f"URI {uri!r}: has no path")
     for segment in segments:
-        if len(segment.encode()) > _MAX_SEGMENT_BYTES:
+        try:
+            length = len(segment.encode())
+        except UnicodeEncodeError as error:
+            # JSON may hold half a surrogate pair.
+            raise CodecError(f"URI {uri!r:.80}: {error.reason}") from error
+        if length > _MAX_SEGMENT_BYTES:
             raise CodecError(
                 f"URI {uri!r:.80}: a path segment is longer than {_MAX_SEGMENT_BYTES} bytes"
             )

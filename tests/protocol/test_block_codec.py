@@ -21,6 +21,7 @@ from protocol.block_requests import BlockRequests
 from protocol.blocks import Block, block_of
 from protocol.errors import CodecError, LinkError, ProtocolError
 from protocol.formats import ContentFormat
+from protocol.requests import path_segments
 
 TOKEN = bytes(range(8))
 SEGMENTS = st.lists(
@@ -237,3 +238,8 @@ def test_a_reset_rejects_the_request_it_names() -> None:
     (outcome,) = wire.outcomes
     assert isinstance(outcome, LinkError)
     assert not wire.requests.take_in(bytes((0x70, 0, 0, 101)))
+
+
+def test_half_a_surrogate_pair_as_json_may_hold_it_is_no_path() -> None:
+    with pytest.raises(CodecError, match="surrogates not allowed"):
+        path_segments("/.u/c/\ud800@1")
