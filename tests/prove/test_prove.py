@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import good_models, link_chaos
+from tests.prove import crash_states, good_models, link_chaos
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
+from tests.support.disk_model import Recorder
+from tests.support.journal_recorder import JournalSteps
 from tests.support.mutations import mutated_model
 from tests.support.tiny_models import TinyModel, reversed_colours
 
@@ -31,16 +33,37 @@ async def test_damaged_releases_harm_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_updates_over_bad_links_end_with_the_newest_release(tmp_path: Path) -> None:
-    proof = await link_chaos.prove(
-        tmp_path, Budget(0), lambda _done, _wanted: None, seeds=QUICK_SEEDS
-    )
+    proof = await link_chaos.prove(tmp_path, Budget(0), _nobody_looks, seeds=QUICK_SEEDS)
     assert proof.broken == []
     assert proof.done == len(QUICK_SEEDS)
     assert proof.counts["updates"] >= 2 * proof.done
 
 
+async def test_what_a_power_cut_leaves_is_something_to_go_on_from(tmp_path: Path) -> None:
+    proof = await crash_states.prove(tmp_path, Budget(SLICE_SECONDS), _nobody_looks)
+    assert proof.broken == []
+    assert proof.holds
+    assert proof.counts["states"] >= proof.done
+
+
+@pytest.mark.parametrize(
+    ("who", "forgets"), [(Recorder, "sync_folder"), (Recorder, "sync"), (JournalSteps, "sync")]
+)
+async def test_a_sync_that_is_left_out_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: type, forgets: str
+) -> None:
+    monkeypatch.setattr(who, forgets, lambda *_: None)
+    updates = [s for s in crash_states.SCENARIOS if s.name == "updates"]
+    proof = await crash_states.prove(tmp_path, Budget(0), _nobody_looks, updates)
+    assert proof.broken
+
+
 def test_at_least_a_thousand_links_are_tried_in_a_full_run() -> None:
     assert link_chaos.RUNS >= 1000
+
+
+def _nobody_looks(_done: int, _wanted: int) -> None:
+    """Progress of a test."""
 
 
 def test_at_least_five_hundred_models_are_offered_in_a_full_run() -> None:

@@ -33,6 +33,15 @@ class Disk:
         self.pending: list[tuple[set[int], list[tuple[Node, str, Node | None]]]] = []
         self.notes: dict[str, Checkpoint] = {}
         self.asked: Counter[str] = Counter()
+        self.deployed = 0
+        """How many deployments the server has made."""
+
+    @classmethod
+    def holding(cls, folder: Path) -> Disk:
+        """A disk on which all that lies in a real folder is durable."""
+        disk = cls()
+        disk.root = _taken(folder)
+        return disk
 
     def at(self, *parts: str) -> Node:
         node = self.root
@@ -64,6 +73,16 @@ class Disk:
                     survived = names.setdefault(id(folder), dict(folder.durable_names))
                     _set(survived, name, node)
         _put(self.root, where, names, chance)
+
+
+def _taken(path: Path) -> Node:
+    if path.is_symlink():
+        return Node(target=str(path.readlink()))
+    if path.is_dir():
+        names = {child.name: _taken(child) for child in path.iterdir()}
+        return Node(names=names, durable_names=dict(names))
+    data = path.read_bytes()
+    return Node(data=data, durable_data=data)
 
 
 def _set(names: dict[str, Node] | None, name: str, node: Node | None) -> None:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.download.downloader import Downloader, DownloadSettings
-from agent.download.engine import Settle
 from agent.download.partial import Checkpoint, CheckpointPace
 from agent.store.files import Files
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
+from tests.support.counting_server import CountingServer
 from tests.support.disk_model import Disk, Killed, Recorder, Steps, Unsynced
-from tests.support.downloading import AskedInTasks
 
 PACE = CheckpointPace(blocks=3, seconds=1e9)
 IN_FLIGHT = 4
@@ -50,35 +47,6 @@ class Notes:
         self._steps.append(step)
 
 
-@dataclass(frozen=True)
-class Answer:
-    number: int
-    more: bool
-    payload: bytes
-    total_size: int
-    etag: None = None
-
-
-class Source(AskedInTasks):
-    """The server; what it is asked for is recorded."""
-
-    def __init__(self, steps: Steps) -> None:
-        super().__init__()
-        self._steps = steps
-        self.asked: Counter[str] = Counter()
-
-    def ask_block(
-        self, uri: str, number: int, size_exponent: int, settle: Settle, *, confirmable: bool
-    ) -> bytes:
-        self.asked[uri] += 1
-        self._steps.append(lambda disk: disk.asked.update([uri]))
-        return super().ask_block(uri, number, size_exponent, settle, confirmable=confirmable)
-
-    async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Answer:
-        content, end = CONTENT[uri], (number + 1) * 1024
-        return Answer(number, end < len(content), content[end - 1024 : end], len(content))
-
-
 def made_content() -> dict[str, bytes]:
     chance = random.Random(1)
     models = {f"/model-{i}": chance.randbytes(9 * 1024 + i) for i in range(3)}
@@ -100,7 +68,7 @@ RELEASES = [
 class Agent:
     """A store and a downloader on one directory, as after a start."""
 
-    def __init__(self, root: Path, files: Files, notes: Notes, source: Source) -> None:
+    def __init__(self, root: Path, files: Files, notes: Notes, source: CountingServer) -> None:
         self.store = ReleaseStore(
             root,
             names=PackageNames(),
@@ -125,7 +93,9 @@ async def record(root: Path, steps: Steps, notes: dict[str, Checkpoint], first: 
     """Start an agent that updates from release ``first`` on; returns where it died or ended."""
     number = first
     try:
-        agent = Agent(root, Recorder(root, steps), Notes(notes, steps), Source(steps))
+        agent = Agent(
+            root, Recorder(root, steps), Notes(notes, steps), CountingServer(CONTENT, steps)
+        )
         for number in range(first, len(RELEASES)):
             await agent.update(RELEASES[number])
     except Killed:
@@ -147,7 +117,7 @@ def check_what_is_left(root: Path, agent: Agent) -> None:
 
 
 async def check_recovery(root: Path, disk: Disk, lives: int = 1) -> None:
-    source = Source(Steps())
+    source = CountingServer(CONTENT, Steps())
     agent = Agent(root, Unsynced(), Notes(dict(disk.notes), Steps()), source)
     check_what_is_left(root, agent)
     active = agent.store.active()
