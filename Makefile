@@ -42,7 +42,7 @@ unit: $(READY)
 bench: $(READY)  ## Race every part against its baseline, quickly
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick $(ARGS) || exit; done
 
-prove: $(READY)  ## Try hundreds of damaged releases and fifty good ones on a device; BUDGET=seconds for fewer
+prove: $(READY)  ## Power cuts, bad links, damaged releases by the thousand; BUDGET=seconds for fewer
 	$(BIN)/python -m tests.prove --budget $(or $(BUDGET),0) $(ARGS)
 
 diagram: $(READY) ## Draw docs/state-machine.md from the machine

@@ -2,7 +2,7 @@
 
 With ``journal_mode=WAL`` and ``synchronous=FULL`` a commit writes frames to the write-ahead log and
 syncs it; a checkpoint then writes pages to the database and syncs that before the log is begun
-anew (https://www.sqlite.org/wal.html, https://www.sqlite.org/atomiccommit.html). So the bytes of
+anew, with a new header that is synced by itself (https://www.sqlite.org/wal.html, https://www.sqlite.org/atomiccommit.html). So the bytes of
 both files after each statement tell which states a power cut may have left in between.
 """
 
@@ -17,6 +17,8 @@ from sqlite_utils import Database
 from tests.support.disk_model import Disk, Node, Steps
 
 DATABASE, LOG = "state.db", "state.db-wal"
+LOG_HEADER = 32
+"""Bytes of the log before its first frame."""
 CHECKPOINT_PAGES = 24
 """Pages in the log at which it is copied to the database: often, so that power is cut there too."""
 
@@ -91,15 +93,21 @@ class JournalSteps(Steps):
         super().append(step)
 
     def _note_write(self, name: str) -> None:
-        data = self._read(name)
-        if data == self._seen[name]:
+        before, after = self._seen[name] or b"", self._read(name) or b""
+        if after == before:
             return
-        self._seen[name] = data
+        self._seen[name] = after
+        if name == LOG and after[:LOG_HEADER] != before[:LOG_HEADER]:
+            # The header that invalidates all frames is synced before the first is overwritten:
+            # else a beginning of old frames could be taken for newer than the database.
+            self._write(name, after[:LOG_HEADER] + before[LOG_HEADER:])
+        self._write(name, after)
 
-        def write(disk: Disk) -> None:
-            disk.at(name).data = data or b""
+    def _write(self, name: str, data: bytes) -> None:
+        def step(disk: Disk) -> None:
+            disk.at(name).data = data
 
-        super().append(write)
+        super().append(step)
         self.sync(name)
 
     def sync(self, name: str) -> None:

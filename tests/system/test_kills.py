@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from demo.stage import CloudProcess, Document
 from tests.support.background_link import link_in_background
+from tests.support.on_disk import only_verified_bytes_are_reachable
 from tests.system.conftest import PATIENCE, Bench, make_bench
 
 pytestmark = pytest.mark.system
@@ -19,16 +19,6 @@ pytestmark = pytest.mark.system
 CHECKPOINT = 64 * 1024
 # DTLS and CoAP around a 1,024-byte block, a little generously.
 OVERHEAD = 1.12
-
-
-def only_verified_bytes_are_reachable(state_dir: Path) -> None:
-    """Whatever has a final name is what its name says, and model and labels belong together."""
-    for blob in (state_dir / "blobs").glob("*"):
-        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
-    current = state_dir / "current"
-    if current.exists():
-        assert (current / "ai-model.tflite").resolve(strict=True).parent == state_dir / "blobs"
-        assert (current / "labels.txt").resolve(strict=True).parent == state_dir / "blobs"
 
 
 @pytest.fixture
