@@ -56,6 +56,29 @@ async def prove(
     return proof
 
 
+@dataclass(frozen=True)
+class Kill:
+    """Who is killed, and when: after so many commits to the journal, or after a time."""
+
+    victim: str
+    commits: int | None
+    seconds: float
+
+    @property
+    def when(self) -> str:
+        """For people."""
+        return f"after {self.seconds:.2f} s" if self.commits is None else f"at +{self.commits}"
+
+
+def planned(number: int) -> Kill:
+    """Kill ``number``, the same every time."""
+    chance = random.Random(number)
+    victim = VICTIMS[(number // KILLS_PER_UPDATE + number) % len(VICTIMS)]
+    after_commits = chance.random() < 0.6
+    commits = number // len(VICTIMS) % COMMITS + 1 if after_commits else None
+    return Kill(victim, commits, chance.uniform(0.0, 1.5))
+
+
 @dataclass
 class Update:
     """What was done to one update."""
@@ -148,18 +171,14 @@ class Lane:
         self._await_end(bench, update)
 
     def _kill(self, bench: Bench, number: int, update: Update, commits: Commits) -> None:
-        chance = random.Random(number)
-        victim = VICTIMS[(number // KILLS_PER_UPDATE + number) % len(VICTIMS)]
-        if victim == "engine" and update.lost_an_engine:
-            victim = "agent"
-        if chance.random() < 0.6:
-            when = f"commit {number % COMMITS + 1}"
-            commits.await_next(number % COMMITS + 1)
+        kill = planned(number)
+        # A second engine of the same model may be one too many.
+        victim = "agent" if kill.victim == "engine" and update.lost_an_engine else kill.victim
+        if kill.commits is None:
+            time.sleep(kill.seconds)
         else:
-            seconds = chance.uniform(0.0, 1.5)
-            when = f"{seconds:.2f} s"
-            time.sleep(seconds)
-        update.killed.append(f"{victim} after {when}")
+            commits.await_next(kill.commits)
+        update.killed.append(f"{victim} {kill.when}")
         self._proof.counts[f"{victim} killed"] += 1
         try:
             self._kill_and_restart(bench, victim)

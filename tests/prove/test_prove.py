@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import crash_states, good_models, link_chaos
+from tests.prove import crash_states, good_models, kill_sweep, link_chaos
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.disk_model import Recorder
@@ -56,6 +56,21 @@ async def test_a_sync_that_is_left_out_is_found(
     updates = [s for s in crash_states.SCENARIOS if s.name == "updates"]
     proof = await crash_states.prove(tmp_path, Budget(0), _nobody_looks, updates)
     assert proof.broken
+
+
+@pytest.mark.system
+async def test_updates_end_whoever_is_killed(tmp_path: Path) -> None:
+    proof = await kill_sweep.prove(tmp_path, Budget(0), _nobody_looks, kills=4, lanes=1)
+    assert proof.broken == []
+    assert proof.done == 4
+
+
+def test_at_least_a_thousand_processes_are_killed_after_each_commit_and_at_any_time() -> None:
+    kills = [kill_sweep.planned(number) for number in range(kill_sweep.KILLS)]
+    assert len(kills) >= 1000
+    assert {kill.victim for kill in kills} == {"agent", "worker", "engine", "cloud"}
+    after = {k.commits for k in kills if k.victim == "agent" and k.commits is not None}
+    assert after == set(range(1, kill_sweep.COMMITS + 1))
 
 
 def test_at_least_a_thousand_links_are_tried_in_a_full_run() -> None:

@@ -1,9 +1,10 @@
 """What SQLite writes for the journal, as steps of the disk model.
 
 With ``journal_mode=WAL`` and ``synchronous=FULL`` a commit writes frames to the write-ahead log and
-syncs it; a checkpoint then writes pages to the database and syncs that before the log is begun
-anew, with a new header that is synced by itself (https://www.sqlite.org/wal.html, https://www.sqlite.org/atomiccommit.html). So the bytes of
-both files after each statement tell which states a power cut may have left in between.
+syncs it. A checkpoint then writes pages to the database and syncs that, before the log is begun
+anew; its new header is synced by itself (https://www.sqlite.org/wal.html, and ``walWriteToLog`` and
+``sqlite3WalFrames`` in SQLite's ``wal.c``). So the bytes of both files after each statement tell
+which states a power cut may have left in between.
 """
 
 from __future__ import annotations
