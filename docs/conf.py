@@ -28,6 +28,7 @@ html_copy_source = False
 html_show_sphinx = False
 mermaid_use_local = "mermaid/draw.js"
 mermaid_fullscreen = False
+mermaid_height = "auto"
 
 
 def _bring_mermaid(app: Sphinx, error: Exception | None) -> None:

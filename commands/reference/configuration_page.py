@@ -19,7 +19,7 @@ _AGENT = """\
 One TOML file: `--config FILE`, else `EDGEFERRY_CONFIG`, else `/etc/edgeferry/agent.toml`. Every key
 may come from the environment as `EDGEFERRY_<SECTION>__<KEY>`, which wins over the file. An unknown
 key is an error that names the nearest right one. `edgeferry example-config` prints the whole file
-with the same words; what is in force is told by `edgeferry doctor` and `edgeferry diag`.
+with the same words; `edgeferry diag` packs what is in force, without secrets.
 """
 _OPERATOR = """\
 One TOML file: `--operator FILE`, else `EDGEFERRY_OPERATOR`, else
