@@ -68,7 +68,7 @@ async def prove(
     scenarios: Sequence[Scenario] = SCENARIOS,
 ) -> Proof:
     """Record every scenario, then cut the power everywhere, in an order that mixes them."""
-    recorded = [(s, await record(_new(folder / f"recorded-{s.name}"), s)) for s in scenarios]
+    recorded = [(s, await record(new_folder(folder / f"recorded-{s.name}"), s)) for s in scenarios]
     cases = [
         Case(scenario, steps, step, f"state {sample}")
         for scenario, steps in recorded
@@ -81,7 +81,7 @@ async def prove(
         progress(proof.done, proof.wanted)
         if (proof.done and budget.spent) or len(proof.broken) > 10:
             break
-        root = _new(folder / "case")
+        root = new_folder(folder / "case")
         await _try(case, root, proof, twice=number % TWICE_CUT == 0)
         rmtree(root)
         proof.done += 1
@@ -89,7 +89,8 @@ async def prove(
     return proof
 
 
-def _new(folder: Path) -> Path:
+def new_folder(folder: Path) -> Path:
+    """Make a folder."""
     folder.mkdir()
     return folder
 

@@ -57,9 +57,17 @@ class Part:
 def all_parts() -> tuple[Part, ...]:
     """Every part, in the order they are run; add yours here."""
     from tests.prove.crash_states import parts as crash_states
+    from tests.prove.faults import parts as faults
     from tests.prove.good_models import parts as good_models
     from tests.prove.kill_sweep import parts as kill_sweep
     from tests.prove.link_chaos import parts as link_chaos
     from tests.prove.mutated_releases import parts as mutated_releases
 
-    return (*good_models(), *mutated_releases(), *link_chaos(), *crash_states(), *kill_sweep())
+    return (
+        *good_models(),
+        *mutated_releases(),
+        *link_chaos(),
+        *crash_states(),
+        *faults(),
+        *kill_sweep(),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import crash_states, good_models, kill_sweep, link_chaos
+from tests.prove import crash_states, faults, good_models, kill_sweep, link_chaos
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.disk_model import Recorder
@@ -56,6 +56,12 @@ async def test_a_sync_that_is_left_out_is_found(
     updates = [s for s in crash_states.SCENARIOS if s.name == "updates"]
     proof = await crash_states.prove(tmp_path, Budget(0), _nobody_looks, updates)
     assert proof.broken
+
+
+async def test_a_disk_that_refuses_a_step_delays_an_update_and_no_more(tmp_path: Path) -> None:
+    proof = await faults.prove(tmp_path, Budget(SLICE_SECONDS), _nobody_looks)
+    assert proof.broken == []
+    assert proof.counts["steps refused"] >= proof.done
 
 
 @pytest.mark.system

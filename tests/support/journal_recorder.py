@@ -10,6 +10,7 @@ which states a power cut may have left in between.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class JournalSteps(Steps):
         self._root = root
         self._connection: sqlite3.Connection | None = None
         self._changes = 0
+        self._thread = threading.get_ident()
+        """The thread that works with the journal; others work on files."""
+        self._turn = threading.RLock()
         names = disk.root.names or {}
         self._seen = {n: names[n].data if n in names else None for n in (DATABASE, LOG)}
 
@@ -64,21 +68,27 @@ class JournalSteps(Steps):
 
     def look(self) -> None:
         """Record what was committed since the last look."""
-        if self._connection is None or self._connection.in_transaction:
-            return
-        if self._connection.total_changes != self._changes:
+        with self._turn:
+            connection = self._connection
+            if connection is None or connection.in_transaction:
+                return
+            changes = connection.total_changes
+            if changes == self._changes:
+                return
             self._note_writes()
+            if threading.get_ident() == self._thread:
+                # Others may have looked in the middle of a commit: then it is looked at again.
+                self._changes = changes
 
     def _note_writes(self) -> None:
-        assert self._connection is not None
-        self._changes = self._connection.total_changes
         self._note_write(LOG)
         self._note_write(DATABASE)
 
     def append(self, step: Callable[[Disk], None]) -> None:
         """Add a step after what was committed before it."""
-        self.look()
-        super().append(step)
+        with self._turn:
+            self.look()
+            super().append(step)
 
     def _note_new_files(self) -> None:
         """How SQLite makes a database is its own affair: one step here."""
