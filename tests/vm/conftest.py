@@ -22,7 +22,7 @@ from tests.support.virtual_machine import VirtualMachine
 from tests.support.vm_image import ImageUnavailableError, image
 
 WHEELHOUSE = Path(os.environ.get("EDGEFERRY_VM_WHEELHOUSE", "dist/wheelhouse"))
-COMMAND = "/usr/local/bin/edgeferry"
+COMMAND = "edgeferry"
 INSTALL = "/root/install.sh --wheelhouse /root/wheelhouse"
 PICTURES = "/opt/edgeferry/current/lib/python3.11/site-packages/demo/pictures"
 MODELS = Path(__file__).parents[2] / "demo" / "models"

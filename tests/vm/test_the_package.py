@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from tests.vm.conftest import Device, note
+from tests.vm.conftest import COMMAND, Device, note
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.xdist_group("vm")]
 
-COMMAND = "/usr/bin/edgeferry"
-APT = "apt-get -q -y --no-download -o Dpkg::Use-Pty=0"
+APT = "apt-get -q -y -o Dpkg::Use-Pty=0"
 OURS = "/opt/edgeferry /etc/edgeferry /var/lib/edgeferry /usr/bin/edgeferry /run/edgeferry"
 UNITS = "/usr/lib/systemd/system/edgeferry* /etc/systemd/system/*/edgeferry*"
 
