@@ -50,14 +50,19 @@ async def prove(
     """Some devices at a time, all on the same cloud, which one accident in six kills."""
     proof = Proof(len(seeds))
     cloud = MortalCloud(folder / "cloud")
-    try:
-        for first in range(0, len(seeds), AT_A_TIME):
+    left = iter(seeds)
+
+    async def take_turns() -> None:
+        for seed in left:
             progress(proof.done, proof.wanted)
-            if (proof.done and budget.spent) or len(proof.broken) > 10:
-                break
-            async with asyncio.TaskGroup() as group:
-                for seed in seeds[first : first + AT_A_TIME]:
-                    group.create_task(_run(seed, folder / str(seed), cloud, proof))
+            await _run(seed, folder / str(seed), cloud, proof)
+            if budget.spent or len(proof.broken) > 10:
+                return
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_A_TIME):
+                group.create_task(take_turns())
     finally:
         cloud.kill()
     progress(proof.done, proof.wanted)
