@@ -136,11 +136,13 @@ class Run:
         self._superseded = self._chance.random() < 0.3
         self.accident = self._chance.choice(ACCIDENTS)
         self.deployed = 0
+        self._waits_for = "nothing yet"
 
     @property
     def story(self) -> str:
         """What happens, for people."""
-        return f"{self.accident}, {self._conditions}, superseded: {self._superseded}"
+        plan = f"{self.accident}, {self._conditions}, superseded: {self._superseded}"
+        return f"{plan}; waits for {self._waits_for}"
 
     async def play(self) -> None:
         """From the first release to the last; raises AssertionError."""
@@ -164,12 +166,14 @@ class Run:
 
     async def _update(self, fleet: Fleet, link: Link, agent: ChaoticAgent) -> None:
         model = await self._deploy(fleet, 1_000)
+        self._waits_for = "the first release"
         await _until(lambda: agent.serves(model))
         model = await self._deploy(fleet, self._chance.randrange(1, 60_000))
         await asyncio.sleep(self._chance.uniform(0.0, 2.0))
         await self._happen(link)
         if self._superseded:
             model = await self._deploy(fleet, self._chance.randrange(1, 60_000))
+        self._waits_for = "the newest release"
         await _until(lambda: agent.serves(model))
         assert not agent.rejected, f"rejected {agent.rejected}"
 
@@ -207,6 +211,7 @@ class Run:
 
     async def _await_report(self, fleet: Fleet, device_id: str) -> None:
         """Wait until the cloud has heard how it ended."""
+        self._waits_for = f"the report of {self._version}"
         while True:
             device = await _insist(lambda: fleet.management.device(device_id))
             told = device.updates.get(MODEL_PACKAGE)
