@@ -8,7 +8,7 @@ BENCHES := download swap inference fleet
 # A second stamp: who runs the tests need not install what builds the site.
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint type imports unit bench prove diagram reference docs wheel wheelhouse deb vm clean
+.PHONY: help demo test lint type imports unit long bench prove diagram reference docs wheel wheelhouse deb vm clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -37,7 +37,10 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/pytest --numprocesses auto --dist loadscope $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(ARGS)
+
+long: $(READY)   ## Run the tests that take minutes, which `make test` leaves out
+	$(BIN)/pytest --long -m long $(ARGS)
 
 bench: $(READY)  ## Race every part against its baseline, quickly
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick $(ARGS) || exit; done

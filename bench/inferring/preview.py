@@ -23,11 +23,11 @@ Tables: TypeAlias = dict[str, dict[str, object]]
 
 async def preview_cost(subject: Subject, folder: Path, scale: Scale) -> list[Row]:
     """The worker's own processor time without a preview, with one, and with one watcher of it."""
-    without = await _processor_share(subject, folder / "without", scale, {})
+    without = await _processor_share(subject, folder / "off", scale, {})
     listen = f"127.0.0.1:{_free_port()}"
     preview: Tables = {"preview": {"on": True, "listen": listen}}
-    unwatched = await _processor_share(subject, folder / "unwatched", scale, preview)
-    watched = await _processor_share(subject, folder / "watched", scale, preview, listen)
+    unwatched = await _processor_share(subject, folder / "on", scale, preview)
+    watched = await _processor_share(subject, folder / "seen", scale, preview, listen)
     name = f"30 frames/s, preview {subject.name}"
     note = "of one core, the engine and the camera's process left out"
     return [

@@ -82,6 +82,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         local.stop()
 
 
+@pytest.mark.long
 def test_what_every_check_before_was_wrong_about_ends_at_the_canary(fleet: Fleet) -> None:
     # The labels are swapped wherever the pipeline could notice: only the devices know better.
     swap_labels(fleet.folder / "work" / "samples" / "samples.csv")

@@ -16,8 +16,8 @@ from tests.support.mutations import mutated_model
 from tests.support.tiny_models import TinyModel, reversed_colours
 
 SLICE_SECONDS = 3.0
-# One of each accident that is over soon, on links that are bad, not dreadful.
-QUICK_SEEDS = (20, 554, 672, 903, 896)
+# A killed cloud, a NAT that forgot, a new address; on links that are bad, not dreadful.
+QUICK_SEEDS = (20, 554, 903)
 
 
 @pytest.mark.system
@@ -64,6 +64,7 @@ async def test_a_disk_that_refuses_a_step_delays_an_update_and_no_more(tmp_path:
     assert proof.counts["steps refused"] >= proof.done
 
 
+@pytest.mark.long
 @pytest.mark.system
 async def test_updates_end_whoever_is_killed(tmp_path: Path) -> None:
     proof = await kill_sweep.prove(tmp_path, Budget(0), _nobody_looks, kills=4, lanes=1)
