@@ -13,8 +13,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ LINE_BYTES = 65536
 REQUESTS_AT_ONCE = 16
 # A subscriber that reads nothing is let go rather than remembered for.
 UNREAD_BYTES = 1 << 20
+# Without a free descriptor asyncio tries so many times a second to accept a client, and logs each.
+BACKLOG = 4
 LONGEST_SOCKET_PATH = 107
 
 Parameters = dict[str, Any]
@@ -50,7 +52,7 @@ class ControlServer:
         """Answer whoever connects. Called after :meth:`listen`."""
         self._methods = methods
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=self._listener, limit=LINE_BYTES
+            self._serve, sock=self._listener, limit=LINE_BYTES, backlog=BACKLOG
         )
 
     @property
@@ -219,18 +221,32 @@ def _listen(path: Path, mode: int) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~mode)
     try:
-        listener.bind(str(path))
-        listener.listen()
-    except OSError as error:
+        with _can_be_made(path):
+            listener.bind(str(path))
+            listener.listen()
+    except WorkerError:
         listener.close()
-        raise WorkerError(f"the control socket {path} can't be made: {error.strerror}") from error
+        raise
     finally:
         os.umask(before)
     return listener
 
 
+@contextmanager
+def _can_be_made(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkerError(f"the control socket {path} can't be made: {error.strerror}") from error
+
+
 def _remove(listener: socket.socket) -> None:
-    Path(listener.getsockname()).unlink(missing_ok=True)
+    path = listener.getsockname()
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        # The next start removes what nobody listens on.
+        log.warning("the control socket %s stays behind: %s", path, error.strerror)
 
 
 def _remove_stale(path: Path) -> None:
@@ -244,6 +260,7 @@ def _remove_stale(path: Path) -> None:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
+            with _can_be_made(path):
+                path.unlink(missing_ok=True)
             return
     raise WorkerError(f"another process serves {path}; stop it first")

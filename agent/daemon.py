@@ -21,6 +21,7 @@ from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
+from agent.journal.connection import JournalDamaged
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
 from agent.operations import SOCKET_FILE, Operation, Operations
@@ -33,6 +34,7 @@ from agent.samples.upload import UploadRules
 from agent.service.liveness import Liveness, stall_seconds
 from agent.service.logs import CLOUD, STANDARD_ERROR, set_level
 from agent.service.notify import notify
+from agent.service.refusals import left_out
 from agent.service.supervision import Supervision
 from agent.store.lock import lock_state_dir
 from agent.store.releases import ReleaseDamaged
@@ -46,6 +48,7 @@ from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
 from protocol.subscriptions import Subscriptions
+from protocol.trouble import Trouble
 from states.conductor import Conductor
 from states.model import Release
 from states.ports import Ports, Postponed
@@ -227,8 +230,9 @@ class Agent:
         """Work until cancelled."""
         now = utc_now()
         if self._conductor.state == "idle":
-            for message in idle_reports(self._active_release()):
-                self._journal.outbox.put(message, now)
+            with left_out(Trouble(logger, "telling what serves")):
+                for message in idle_reports(self._active_release()):
+                    self._journal.outbox.put(message, now)
         operations = Operations(
             self._settings, self._conductor, self._store, self._worker, self._journal.outbox
         ).table()
@@ -259,12 +263,23 @@ async def run_agent(settings: Settings) -> None:
     """Run the agent until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError, JournalError, StateDirLocked: it can't start; the text says what to do.
+        ConfigurationError, JournalError, StateDirectoryBusy, Postponed: it can't start; the text
+            says what to do.
+        JournalDamaged: it can't go on, and can be started again.
     """
     with ExitStack() as resources:
         resources.enter_context(lock_state_dir(settings.device.state_dir))
         agent = Agent(settings, resources)
-        await until_signalled(agent.run())
+        try:
+            await until_signalled(agent.run())
+        except ExceptionGroup as ended:
+            # One reason is enough, and this one explains itself.
+            damage: Exception | None = ended.subgroup(JournalDamaged)
+            while isinstance(damage, ExceptionGroup):
+                damage = damage.exceptions[0]
+            if damage is not None:
+                raise damage from ended
+            raise
 
 
 async def until_signalled(work: Coroutine[Any, Any, None]) -> None:

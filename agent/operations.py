@@ -20,7 +20,7 @@ from agent.config import Settings
 from agent.control import Method, Parameters
 from agent.gate import read_hold, write_hold
 from agent.journal.outbox import Kind, Message, Outbox
-from agent.journal.schema import journal_errors, utc_now
+from agent.journal.schema import utc_now
 from agent.remote.briefs import Document, brief_status, brief_story
 from agent.service.logs import STANDARD_ERROR, LogLevelName, level_of, set_level
 from agent.store.release_store import ReleaseStore
@@ -146,8 +146,7 @@ class Operations:
         told = {name: seen[name] for name in ("release", "label", "confidence", "frame")}
         document = {"format": 1, "id": secrets.token_hex(8), "at": utc_now(), **told}
         body = json.dumps({**document, "jpeg": seen["jpeg"]})
-        with journal_errors():
-            self._outbox.put(Message(Kind.STREAM, SNAPSHOT_PATH, body), utc_now())
+        self._outbox.put(Message(Kind.STREAM, SNAPSHOT_PATH, body), utc_now())
         return document
 
     async def capture(self, parameters: Parameters) -> Document:

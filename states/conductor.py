@@ -20,7 +20,7 @@ from states.model import Deployment
 from states.orders import Departure, Orders, to_try_again
 from states.policy import Policy, PolicyInForce
 from states.ports import Ports, Postponed, Rejected
-from states.reasons import Rejection, Transient
+from states.reasons import Rejection, Transient, is_shortage
 from states.recovery import recover
 from states.update import Move, Outcome, Transition, Update, after
 from states.watch import IdleWatch
@@ -56,6 +56,7 @@ class Conductor:
         self._connected_once = False
         self._orders = Orders(ports.store, ports.journal)
         self._watch = IdleWatch(ports, self._policy)
+        self._journal_refuses = False
         self._next: Update | None = None
         self._ended: Update | None = None
         recovered = recover(ports.journal, policy)
@@ -133,9 +134,15 @@ class Conductor:
             else:
                 self._make(await self._result(self.state, self._update))
         except Postponed as difficulty:
-            logger.warning("the journal can't be written, so nothing moves: %s", difficulty)
+            if not self._journal_refuses:
+                logger.warning("the journal can't be written, so nothing moves: %s", difficulty)
+            self._journal_refuses = True
             self._news.set()
             await self._ports.clock.sleep(self._policy.now.retry_delay(0))
+        else:
+            if self._journal_refuses:
+                logger.info("the journal can be written again")
+            self._journal_refuses = False
 
     async def _idle(self) -> None:
         departure = await self._departure()
@@ -188,8 +195,11 @@ class Conductor:
         except Rejected as difficulty:
             return self._work.difficulty(state, update, difficulty.reason, difficulty.detail)
         except Exception as defect:
-            logger.exception("unforeseen error in %s", state)
             reason, detail = Transient.INTERNAL_ERROR, f"{type(defect).__name__}: {defect}"
+            if is_shortage(defect):
+                reason = Transient.NO_RESOURCES
+            else:
+                logger.exception("unforeseen error in %s", state)
         if state == "rolling-back":
             # There is no better state to be in: the previous release must come back.
             logger.warning("rolling back is tried again: %s", detail)

@@ -5,6 +5,7 @@ The values are written to the journal and shown to people; never rename one.
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 
 
@@ -62,8 +63,20 @@ class Transient(StrEnum):
     NOT_FOUND = "not-found"
     DISK_FULL = "disk-full"
     STORAGE_ERROR = "storage-error"
+    NO_RESOURCES = "no-resources"
     CLOCK_WRONG = "clock-wrong"
     WORKER_AWAY = "worker-away"
     NO_FRAMES = "no-frames"
     STALLED = "stalled"
     INTERNAL_ERROR = "internal-error"
+
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether the machine was short of memory, processes or descriptors, and no more than that."""
+    if isinstance(error, OSError):
+        return error.errno in _SHORTAGES
+    # Python has no error of its own for a thread that the machine refuses.
+    return isinstance(error, MemoryError) or "start new thread" in str(error)

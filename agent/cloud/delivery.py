@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from agent.cloud.attempts import PAUSE_SECONDS, Attempts, Fate
 from agent.cloud.reporting import report_of
 from agent.journal.outbox import REPORTING, STREAMING, Kind, Message, Outbox, Queued
-from agent.journal.schema import journal_errors
 from protocol.session import DeviceSession
 from states.ports import Postponed
 
@@ -72,8 +71,7 @@ class Delivery:
             self._delivered.append(queued)
 
     def _note_delivered(self) -> None:
-        with journal_errors():
-            self._outbox.delivered(self._delivered)
+        self._outbox.delivered(self._delivered)
         self._delivered = []
 
     async def _send(self, message: Message) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Protocol
 
@@ -15,8 +16,12 @@ from agent.download.statistics import DownloadStatistics
 from agent.journal.journal import Fetched, SqliteJournal
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
+from agent.service.refusals import left_out
 from protocol.errors import ProtocolError, code_of
 from protocol.session import DeviceSession, Traffic
+from protocol.trouble import Trouble
+
+logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 2.0
 """Least time between two tellings of a download's progress."""
@@ -37,7 +42,10 @@ class Downloads(Protocol):
 
 
 class ProgressKeeper:
-    """Keeps the journal's facts and the cloud's progress bar current."""
+    """Keeps the journal's facts and the cloud's progress bar current.
+
+    All of that is for people: on a disk that refuses, it is left out.
+    """
 
     def __init__(self, journal: SqliteJournal, session: DeviceSession) -> None:
         self._journal = journal
@@ -49,6 +57,7 @@ class ProgressKeeper:
         self._done = 0
         self.percent = 0
         """How far the download under way is."""
+        self._trouble = Trouble(logger, "noting how the link and downloads do")
         self.on_connection(False, None)
         # With every checkpoint, so that bytes and progress agree after a power cut too.
         journal.checkpoints.on_save = self._count_fetched
@@ -66,7 +75,8 @@ class ProgressKeeper:
         """Remember whether the link is up, for ``edgeferry status``."""
         self.connected = connected
         trouble = {} if error is None else {"error": str(error), "code": code_of(error)}
-        self._journal.note_fact("connected", json.dumps({"up": connected, **trouble}))
+        self._link = json.dumps({"up": connected, **trouble})
+        self._note_link()
 
     def on_progress(self, done: int, total: int) -> None:
         """Tell how far a download is; called for every block."""
@@ -79,12 +89,13 @@ class ProgressKeeper:
 
     def _tell(self, done: int, total: int) -> None:
         body: dict[str, float | int | None] = {"bytes_done": done, "bytes_total": total}
-        if self._downloads is not None:
-            figures = link_figures(self._downloads.statistics, total - done)
-            self._journal.note_fact("download", json.dumps(figures))
-            body |= {name: figures[name] for name in ("bytes_per_second", "eta_s")}
-        message = Message(Kind.STATE, f"{STATE_PATH}/progress", json.dumps(body))
-        self._journal.outbox.put(message, utc_now())
+        with left_out(self._trouble):
+            if self._downloads is not None:
+                figures = link_figures(self._downloads.statistics, total - done)
+                self._journal.note_fact("download", json.dumps(figures))
+                body |= {name: figures[name] for name in ("bytes_per_second", "eta_s")}
+            message = Message(Kind.STATE, f"{STATE_PATH}/progress", json.dumps(body))
+            self._journal.outbox.put(message, utc_now())
 
     def _count_fetched(self) -> None:
         """Add what came over the air since the last call to the update under way."""
@@ -102,19 +113,26 @@ class ProgressKeeper:
         while True:
             await asyncio.sleep(TRAFFIC_SECONDS)
             self._note_traffic()
+            self._note_link()
 
     def close(self) -> None:
         """Write down what is known at the end."""
-        self._count_fetched()
+        with left_out(self._trouble):
+            self._count_fetched()
         self._note_traffic()
         self.on_connection(False, None)
+
+    def _note_link(self) -> None:
+        with left_out(self._trouble):
+            self._journal.note_fact("connected", self._link)
 
     def _note_traffic(self) -> None:
         now = self._session.traffic
         received = self._earlier.received_bytes + now.received_bytes
         sent = self._earlier.sent_bytes + now.sent_bytes
         totals = json.dumps({"received_bytes": received, "sent_bytes": sent})
-        self._journal.note_fact("traffic", totals)
+        with left_out(self._trouble):
+            self._journal.note_fact("traffic", totals)
 
 
 def link_figures(link: DownloadStatistics, missing_bytes: int) -> dict[str, float | int | None]:

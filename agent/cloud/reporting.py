@@ -43,6 +43,7 @@ _REASON: dict[Rejection | Transient | None, OtaReason] = {
     Transient.LINK_LOST: OtaReason.CONNECTION_LOST,
     Transient.DISK_FULL: OtaReason.NOT_ENOUGH_FLASH_MEMORY,
     Transient.STORAGE_ERROR: OtaReason.IO,
+    Transient.NO_RESOURCES: OtaReason.OUT_OF_RAM,
 }
 _FAILING = frozenset({"reject", "roll_back", "postpone", "demote"})
 _WAITING = frozenset({"postpone", "restored_for_retry"})

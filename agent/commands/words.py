@@ -38,6 +38,7 @@ REASONS: dict[str, str] = {
     Transient.NOT_FOUND: "the cloud does not have a file (yet)",
     Transient.DISK_FULL: "the disk is full",
     Transient.STORAGE_ERROR: "the disk can't be read or written",
+    Transient.NO_RESOURCES: "the device is short of memory, processes or open files",
     Transient.CLOCK_WRONG: "the clock is wrong",
     Transient.WORKER_AWAY: "the worker is away",
     Transient.NO_FRAMES: "the camera gives no frames",

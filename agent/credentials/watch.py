@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agent.cloud.reporting import LONGEST_DETAIL, STATE_PATH
@@ -14,7 +15,9 @@ from agent.credentials.known_time import KnownTime, as_text
 from agent.credentials.renewal import is_due
 from agent.journal.outbox import Kind, Message
 from agent.journal.schema import utc_now
+from agent.service.refusals import left_out
 from protocol.errors import ProtocolError
+from protocol.trouble import Trouble
 from states.ports import Postponed
 
 log = logging.getLogger(__name__)
@@ -61,10 +64,14 @@ class CredentialWatch:
         self._told = ""
         self._warned_day: int | None = None
         self._remembered_at: float | None = None
+        self._met: tuple[datetime, float] | None = None
+        """The time by which the last handshake was judged, and the loop's own time then."""
+        self._trouble = Trouble(log, "noting how the credential does")
 
     def on_connection(self, connected: bool, error: ProtocolError | None) -> None:
         """Learn from how a connection went."""
         if connected:
+            self._met = self._time.now(), asyncio.get_running_loop().time()
             self._describe()
         elif error is not None:
             self._keeper.failed(error)
@@ -78,17 +85,25 @@ class CredentialWatch:
             log.warning("old certificates stay on the disk for now: %s", trouble)
         now = asyncio.get_running_loop().time()
         if self._remembered_at is None or now - self._remembered_at >= REMEMBER_SECONDS:
-            self._remembered_at = now
-            self._remember_time()
+            with left_out(self._trouble):
+                self._remember_time(now)
+                self._remembered_at = now
 
-    def _remember_time(self) -> None:
+    def _remember_time(self, now: float) -> None:
         """For a start with a wrong clock. Only a time that something vouches for is believed.
 
-        Both certificates were valid at this time, or a time server set it; otherwise a clock that
-        was once far ahead would make every certificate count as expired from then on.
+        Both certificates were valid at the handshake, so it is as much later as the steady clock
+        says; or a time server set the clock. What the clock says by itself counts for nothing: had
+        it once jumped far ahead, every certificate would count as expired from then on.
         """
-        if self._keeper.shown is not None or self._time.synchronized:
-            self._journal.note_fact(TIME_FACT, as_text(self._time.now()))
+        if self._keeper.shown is not None and self._met is not None:
+            judged_at, then = self._met
+            moment = judged_at + timedelta(seconds=now - then)
+        elif self._time.synchronized:
+            moment = self._time.now()
+        else:
+            return
+        self._journal.note_fact(TIME_FACT, as_text(moment))
 
     async def run(self, session: Session) -> None:
         """Look after it for ever."""
@@ -107,9 +122,10 @@ class CredentialWatch:
         self._warn(shown, int(document["days_left"]))
         told = json.dumps(document)
         if told != self._told:
-            self._told = told
-            self._journal.note_fact(CERTIFICATE_FACT, told)
-            self._tell(Message(Kind.STATE, f"{STATE_PATH}/certificate", told), utc_now())
+            with left_out(self._trouble):
+                self._journal.note_fact(CERTIFICATE_FACT, told)
+                self._tell(Message(Kind.STATE, f"{STATE_PATH}/certificate", told), utc_now())
+                self._told = told
 
     def _warn(self, shown: Candidate, days_left: int) -> None:
         if days_left != self._warned_day and is_due(shown.leaf, self._time.now(), WARN_DAYS):

@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from agent.download.block_set import BlockSet
 from agent.download.partial import Checkpoint
-from agent.journal.schema import journal_errors, utc_now
+from agent.journal.schema import utc_now
 
 
 class JournalCheckpoints:
@@ -40,7 +40,7 @@ class JournalCheckpoints:
 
     def save(self, sha256: str, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of this artifact. Raises Postponed."""
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             self.on_save()
             self._db.table("checkpoints").upsert(
                 {
@@ -56,8 +56,7 @@ class JournalCheckpoints:
 
     def forget(self, sha256: str) -> None:
         """Remove the checkpoint of this artifact, if there is one. Raises Postponed."""
-        with journal_errors():
-            self._db.execute("DELETE FROM checkpoints WHERE sha256 = ?", [sha256])
+        self._db.execute("DELETE FROM checkpoints WHERE sha256 = ?", [sha256])
 
 
 def _nothing_more() -> None:

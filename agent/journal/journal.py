@@ -16,7 +16,7 @@ from typing import Any
 from agent.journal.checkpoints import JournalCheckpoints
 from agent.journal.measurements import JournalMeasurements
 from agent.journal.outbox import STREAM_BYTES, Message, Outbox
-from agent.journal.schema import journal_errors, open_journal, utc_now
+from agent.journal.schema import open_journal, utc_now
 from agent.journal.trust import TRUST_FACT, as_fact, as_trust
 from agent.journal.uploads import JournalUploads
 from states.model import Companion, Deployment, Package, Release
@@ -112,7 +112,7 @@ class SqliteJournal:
         """Write one transition with all that follows from it, durably."""
         update = transition.update
         now = utc_now()
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             if transition.ended is not None:
                 self._close_update(transition.ended, now)
             if update is not None:
@@ -221,7 +221,7 @@ class SqliteJournal:
 
     def clear_rejection(self, release_id: str) -> None:
         """Forget that this content was rejected, or its signature; raises Postponed."""
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             self._db.table("rejections").delete_where("release_id = ?", [release_id])
 
     def trust(self) -> Trust:
@@ -230,7 +230,7 @@ class SqliteJournal:
 
     def note_trust(self, trust: Trust) -> None:
         """Remember whose word counts; forget refused signatures. Raises Postponed."""
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             same_keys = trust.pinned == self.trust().pinned
             self.note_fact(TRUST_FACT, as_fact(trust))
             refused = self._db.table("rejections")
@@ -252,7 +252,7 @@ class SqliteJournal:
     def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
         """Keep what was measured about an update; raises Postponed."""
         row = {"update_id": update_id, "kind": kind, "at": utc_now()}
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             self._db.table("evidence").insert({**row, "document": json.dumps(document)})
 
     def evidence(self, update_id: int, kind: str) -> Evidence | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sqlite_utils import Database
 
 from agent.journal.outbox import Message, Outbox
-from agent.journal.schema import journal_errors, utc_now
+from agent.journal.schema import utc_now
 
 _LOOK = "metrics.look"
 KEPT_BASELINES = 16
@@ -40,7 +40,7 @@ class JournalMeasurements:
     ) -> None:
         """Remember what is told with these messages, all of it or nothing."""
         now = utc_now()
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             self._db.table("facts").upsert({"name": _LOOK, "value": look, "at": now}, pk="name")
             for release, document in (baselines or {}).items():
                 row = {"release_id": release, "document": document, "at": now}
@@ -52,8 +52,7 @@ class JournalMeasurements:
 
     def forget_look(self) -> None:
         """Nothing was told: the next look only begins."""
-        with journal_errors():
-            self._db.execute("DELETE FROM facts WHERE name = ?", [_LOOK])
+        self._db.execute("DELETE FROM facts WHERE name = ?", [_LOOK])
 
     def _forget_old_baselines(self) -> None:
         self._db.execute(

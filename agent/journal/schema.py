@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
 from sqlite_utils import Database, Migrations
 
+from agent.journal.connection import JournalConnection, JournalDamaged, JournalUnreadable
 from agent.journal.way_back import go_back, keep_copy
+from agent.store.files import storage_errors
 from states.ports import Postponed
-from states.reasons import Transient
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to read a journal that the disk does not give back."""
 
 migrations = Migrations("edgeferry")
 
@@ -210,17 +213,6 @@ class NewerJournalError(JournalError):
         self.change = changes[0]
 
 
-@contextmanager
-def journal_errors() -> Iterator[None]:
-    """Turn what a full or failing disk does to SQLite into Postponed."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        full = "full" in str(error)
-        reason = Transient.DISK_FULL if full else Transient.STORAGE_ERROR
-        raise Postponed(reason, f"journal: {error}") from error
-
-
 def utc_now() -> str:
     """The wall clock, for people only: nothing is decided by it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -237,28 +229,51 @@ def open_journal(path: Path) -> Database:
         JournalError: the file can't be written, or was made by a newer agent.
     """
     try:
-        return _open(path)
+        return _open_patiently(path)
     except NewerJournalError as newer:
         if not go_back(path, newer.change):
             raise
         return _open(path)
-    except sqlite3.DatabaseError as damage:
-        if isinstance(damage, sqlite3.OperationalError):
-            raise JournalError(
-                f"journal {path}: {damage}; check the folder's owner, mode and free space"
-            ) from damage
+    except Postponed as refusal:
+        raise JournalError(
+            f"{refusal.detail} ({path}); check the folder's owner, mode and free space"
+        ) from refusal
+    except JournalDamaged as damage:
+        _put_aside(path, damage)
+        return _open(path)
+
+
+def _open_patiently(path: Path) -> Database:
+    """Disks fail for a moment as well: what can't be read for longer is as good as damaged."""
+    for pause in UNREADABLE_PAUSES:
+        try:
+            return _open(path)
+        except JournalUnreadable as unreadable:
+            logger.warning("%s; trying again in %g s", unreadable.detail, pause)
+            time.sleep(pause)
+    try:
+        return _open(path)
+    except JournalUnreadable as unreadable:
+        raise JournalDamaged(unreadable.detail) from unreadable
+
+
+def _put_aside(path: Path, damage: JournalDamaged) -> None:
+    """Keep the damaged file for whoever wants to look at it, and only the newest of them."""
+    with storage_errors(path):
+        for older in path.parent.glob(f"{path.name}.damaged-*"):
+            older.unlink()
         aside = path.with_name(f"{path.name}.damaged-{utc_now().replace(':', '')}")
         path.rename(aside)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-        logger.error("journal %s is damaged (%s); kept as %s", path, damage, aside.name)
-        return _open(path)
+    logger.error("journal %s is damaged (%s); kept as %s", path, damage.found, aside.name)
 
 
 def _open(path: Path) -> Database:
-    connection = sqlite3.connect(path, timeout=10.0)
+    connection = JournalConnection(path, timeout=10.0)
     try:
-        path.chmod(0o640)
+        with storage_errors(path):
+            path.chmod(0o640)
         db = Database(connection)
         # A checkpoint changes a few bytes on two pages: small ones spare the flash. New files only.
         db.execute("PRAGMA page_size=1024")
@@ -279,7 +294,7 @@ def _open(path: Path) -> Database:
 
 def _check(db: Database) -> None:
     if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-        raise sqlite3.DatabaseError("quick_check found damage")
+        raise JournalDamaged("quick_check found it")
 
 
 def _refuse_newer(db: Database, path: Path) -> None:
@@ -300,7 +315,7 @@ def journal_problem(db: Database, path: Path) -> str | None:
     try:
         _check(db)
         _refuse_newer(db, path)
-    except (sqlite3.DatabaseError, JournalError) as problem:
+    except (sqlite3.DatabaseError, JournalDamaged, JournalError) as problem:
         return str(problem)
     return None
 

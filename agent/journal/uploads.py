@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from agent.journal.schema import journal_errors, utc_now
+from agent.journal.schema import utc_now
 
 _SPENT = "samples.sent"
 
@@ -53,14 +53,13 @@ class JournalUploads:
             "at": utc_now(),
         }
         fact = {"name": _SPENT, "value": json.dumps([spent.day, spent.bytes]), "at": row["at"]}
-        with journal_errors(), self._db.atomic():
+        with self._db.atomic():
             self._db.table("uploads").upsert(row, pk="sample_id")
             self._db.table("facts").upsert(fact, pk="name")
 
     def forget(self, sample_id: str) -> None:
         """It is sent, or gone."""
-        with journal_errors():
-            self._db.execute("DELETE FROM uploads WHERE sample_id = ?", [sample_id])
+        self._db.execute("DELETE FROM uploads WHERE sample_id = ?", [sample_id])
 
     def spent(self, day: str) -> Spent:
         """What was sent on that day."""

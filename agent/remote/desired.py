@@ -16,8 +16,10 @@ from typing import Protocol
 from agent.cloud.reporting import STATE_PATH
 from agent.gate import read_hold
 from agent.journal.outbox import Kind, Message, Outbox
-from agent.journal.schema import journal_errors, utc_now
+from agent.journal.schema import utc_now
+from agent.service.refusals import left_out
 from protocol.formats import PlainValue, shown
+from protocol.trouble import Trouble
 from states.gates import Hold, stricter
 from states.ports import Postponed
 
@@ -77,6 +79,7 @@ class DesiredHold:
         self._error: str | None = None
         self._told = ""
         self._news = asyncio.Event()
+        self._trouble = Trouble(logger, "telling what is on hold")
 
     @property
     def hold(self) -> Hold:
@@ -93,8 +96,7 @@ class DesiredHold:
             self._hold = wish.hold
             logger.info("the operator wants on hold: %s", _WORDS[wish.hold])
             try:
-                with journal_errors():
-                    self._facts.note_fact(HOLD_FACT, str(wish.hold))
+                self._facts.note_fact(HOLD_FACT, str(wish.hold))
             except Postponed as trouble:
                 logger.warning("the desired hold is known until the next start only: %s", trouble)
         self._news.set()
@@ -114,12 +116,8 @@ class DesiredHold:
         body = json.dumps(account(read_hold(self._state_dir), self._hold, self._error))
         if body == self._told:
             return
-        try:
-            with journal_errors():
-                self._outbox.put(Message(Kind.STATE, HOLD_PATH, body), utc_now())
-        except Postponed as full:
-            logger.debug("what is on hold is told later: %s", full)
-        else:
+        with left_out(self._trouble):
+            self._outbox.put(Message(Kind.STATE, HOLD_PATH, body), utc_now())
             self._told = body
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from agent.config import Settings
-from agent.journal.schema import journal_errors
 from agent.remote.keys import Merged, merge
+from agent.service.refusals import left_out
 from protocol.backoff import Backoff
 from protocol.device_settings import DeviceSettings, SettingsStatus, encode_settings_status
 from protocol.errors import LinkError, ProtocolError, TooManyRequests
@@ -101,8 +101,7 @@ class LiveSettings:
 
     def _note(self, name: str, text: str) -> None:
         try:
-            with journal_errors():
-                self._facts.note_fact(name, text)
+            self._facts.note_fact(name, text)
         except Postponed as trouble:
             logger.warning("the settings hold until the next start only: %s", trouble)
 
@@ -124,7 +123,10 @@ class LiveSettings:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while (verdict := self.verdict) is not None:
             text = encode_settings_status(verdict, ContentFormat.JSON).decode()
-            if self._facts.fact(TOLD_FACT) == text:
+            told = None
+            with left_out(self._trouble):
+                told = self._facts.fact(TOLD_FACT)
+            if told == text:
                 return
             await session.wait_connected()
             try:

@@ -21,15 +21,14 @@ def notify(*lines: str) -> bool:
         return False
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-        manager.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.setblocking(False)
             manager.sendto("\n".join(lines).encode(), address)
-        except (
-            OSError
-        ) as error:  # a manager that is gone or does not read must not cost the service
-            log.debug("the service manager at %s was not reached: %s", address, error)
-            return False
+    # A manager that is gone or does not read must not cost the service, nor a lack of descriptors.
+    except OSError as error:
+        log.debug("the service manager at %s was not reached: %s", address, error)
+        return False
     return True
 
 

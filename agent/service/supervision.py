@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from agent.cloud.progress import ProgressKeeper
 from agent.service.liveness import Liveness, Sight
 from agent.service.notify import StatusLine, keep_watchdog, notify
 from states.conductor import Conductor
 from states.model import Package, Release
+from states.ports import Postponed
 from states.update import Update
 
 LOOK_SECONDS = 1.0
@@ -67,7 +69,9 @@ class Supervision:
         step, serving = -1, None
         while True:
             if step != self._conductor.steps:
-                step, serving = self._conductor.steps, self._active()
+                step = self._conductor.steps
+                with suppress(Postponed):  # the line is only for people
+                    serving = self._active()
             text = status_text(
                 self._conductor.state, self._conductor.update, serving, self._progress.percent
             )

@@ -60,7 +60,8 @@ class Blobs:
     def has(self, package: Package) -> bool:
         """Whether the verified bytes are on disk; a file of another size does not count."""
         path = self.path(package.sha256)
-        return path.is_file() and path.stat().st_size == package.size
+        with storage_errors(path):
+            return path.is_file() and path.stat().st_size == package.size
 
     def any_beginning_with(self, prefix: str) -> bool:
         """Whether there is a verified artifact whose SHA-256 begins so."""

@@ -7,7 +7,8 @@ Rules:
 * A name changes its meaning only by ``rename``, which is atomic; temporary names begin with
   :data:`TEMPORARY`, so that what a power cut left behind is recognised and removed.
 * The surroundings' faults become :class:`~states.ports.Postponed`, naming the path: a full disk as
-  ``disk-full``, everything else as ``storage-error``.
+  ``disk-full``, a machine that is short of something as ``no-resources``, all else as
+  ``storage-error``.
 
 The first half of :class:`Files` are single steps, one system call each; the second half is built
 from them only. A subclass that overrides the steps therefore sees, delays or refuses everything.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from states.ports import Postponed
-from states.reasons import Transient
+from states.reasons import Transient, is_shortage
 
 TEMPORARY = ".tmp-"
 
@@ -39,6 +40,11 @@ class OpenFile:
 def postponed(error: OSError, path: Path) -> Postponed:
     """What an error of the operating system means to an update."""
     problem = f"{path}: {error.strerror or error}"
+    if is_shortage(error):
+        return Postponed(
+            Transient.NO_RESOURCES,
+            f"{problem}; see what else runs here, the update goes on by itself",
+        )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Postponed(
             Transient.DISK_FULL, f"{problem}; free some space, the update goes on by itself"

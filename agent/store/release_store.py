@@ -202,9 +202,10 @@ class ReleaseStore:
 
     def _pointed_at(self, name: str) -> str | None:
         link = self.state_dir / name
-        if not link.is_symlink():
-            return None
-        target = link.readlink()
+        with storage_errors(link):
+            if not link.is_symlink():
+                return None
+            target = link.readlink()
         return target.name if is_release_id(target.name) else None
 
     def _point(self, name: str, release_id: str | None) -> None:

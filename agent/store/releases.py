@@ -14,11 +14,11 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from agent.store.blobs import Blobs
-from agent.store.files import TEMPORARY, Files, storage_errors
+from agent.store.files import TEMPORARY, Files, postponed, storage_errors
 from agent.store.names import RELEASE_FILE, VERSION_FILE, PackageNames, safe_name
 from states.model import Package, Release
 from states.ports import Postponed
-from states.reasons import Transient
+from states.reasons import Transient, is_shortage
 
 _ID = re.compile(r"[0-9a-f]{16}")
 _FORMAT = 1
@@ -76,11 +76,17 @@ class Releases:
         return self.folder / release_id
 
     def read(self, release_id: str) -> Release:
-        """The release as its folder describes it. Raises ReleaseDamaged."""
+        """The release as its folder describes it.
+
+        Raises ReleaseDamaged, and Postponed on a machine that can open no file at present.
+        """
         return self._entry(self.path(release_id)).release()
 
     def holds(self, release_id: str) -> bool:
-        """Whether the folder is complete and every link leads to a blob of the right size."""
+        """Whether the folder is complete and every link leads to a blob of the right size.
+
+        Raises Postponed where that can't be told at present: it is no reason to leave a release.
+        """
         try:
             release = self.read(release_id)
         except ReleaseDamaged:
@@ -97,7 +103,8 @@ class Releases:
         """Ids of the releases on disk, complete or not: the last assembled first."""
         if not self.folder.is_dir():
             return []
-        found = [path for path in self.folder.iterdir() if is_release_id(path.name)]
+        with storage_errors(self.folder):
+            found = [path for path in self.folder.iterdir() if is_release_id(path.name)]
         return [p.name for p in sorted(found, key=lambda p: (self._serial(p), p.name))][::-1]
 
     def assemble(self, release: Release) -> None:
@@ -180,6 +187,8 @@ class Releases:
             text = (folder / RELEASE_FILE).read_bytes()
             entry = _ReleaseEntry.model_validate_json(text)
         except OSError as error:
+            if is_shortage(error):
+                raise postponed(error, folder / RELEASE_FILE) from error
             raise ReleaseDamaged(folder, f"{RELEASE_FILE}: {error.strerror}") from error
         except ValidationError as error:
             raise ReleaseDamaged(folder, f"{RELEASE_FILE} is not readable") from error
@@ -210,5 +219,9 @@ def _leads_to(link: Path, target: str) -> bool:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text()
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
+        return None
+    except OSError as error:
+        if is_shortage(error):
+            raise postponed(error, path) from error
         return None

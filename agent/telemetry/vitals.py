@@ -8,30 +8,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from agent.worker.engines.memory import Machine
 
 _THERMAL = Path("/sys/class/thermal")
+Figure = TypeVar("Figure")
 
 
 def vitals(state_dir: Path, *, thermal: Path = _THERMAL) -> dict[str, float | int | None]:
     """Load, memory, room on the state folder's disk, the hottest sensor, and time since boot."""
     return {
-        "load1": round(os.getloadavg()[0], 2),
-        "memory_available_bytes": Machine().available(),
-        "disk_free_bytes": _room(state_dir),
+        "load1": _told(lambda: round(os.getloadavg()[0], 2)),
+        "memory_available_bytes": _told(Machine().available),
+        "disk_free_bytes": _told(lambda: _room(state_dir)),
         "temperature_c": max(_temperatures(thermal), default=None),
         "uptime_s": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
     }
 
 
-def _room(folder: Path) -> int | None:
+def _told(look: Callable[[], Figure]) -> Figure | None:
     try:
-        space = os.statvfs(folder)
+        return look()
     except OSError:
         return None
+
+
+def _room(folder: Path) -> int:
+    space = os.statvfs(folder)
     return space.f_bavail * space.f_frsize
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from agent.store.files import storage_errors
 from agent.trial.process import TrialJob
 from agent.worker.choices import Preprocessing, RuntimeName
 from agent.worker.sandbox import child
@@ -148,13 +149,14 @@ async def try_model(
 
 async def _run(job: TrialJob, limits: TrialLimits) -> _Ending:
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "agent.trial.process"),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        env=child.environment(),
-    )
+    with storage_errors(Path(sys.executable)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "agent.trial.process"),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=child.environment(),
+        )
     ending = _Ending()
     try:
         async with asyncio.timeout(limits.wall_seconds):

@@ -162,9 +162,13 @@ async def _tell_statistics(
 ) -> None:
     line = StatusLine()
     while True:
-        figures = methods.figures()
-        line.show(status_text(figures))
-        control.publish({"event": "statistics", **figures})
+        try:
+            figures = methods.figures()
+        except OSError as error:
+            log.debug("no statistics: %s", error)
+        else:
+            line.show(status_text(figures))
+            control.publish({"event": "statistics", **figures})
         await asyncio.sleep(settings.statistics_seconds)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 from agent.cloud.reporting import STATE_PATH
 from agent.journal.outbox import Kind, Message, Outbox
 from agent.journal.schema import utc_now
+from agent.service.refusals import left_out
 from agent.worker_port.client import WorkerClient
+from protocol.trouble import Trouble
 from states.ports import Postponed
+
+logger = logging.getLogger(__name__)
 
 FIRST_SECONDS, INTERVAL_SECONDS = 5.0, 60.0
 _TOLD = ("state", "release", "fps", "captured", "classified", "dropped", "errors", "max_gap_ms")
@@ -22,6 +27,7 @@ class WorkerReport:
     def __init__(self, worker: WorkerClient, outbox: Outbox) -> None:
         self._worker = worker
         self._outbox = outbox
+        self._trouble = Trouble(logger, "telling how the worker does")
 
     async def run(self) -> None:
         """Report for ever."""
@@ -29,7 +35,8 @@ class WorkerReport:
         while True:
             body = json.dumps(await self._figures())
             message = Message(Kind.STATE, f"{STATE_PATH}/worker", body)
-            self._outbox.put(message, utc_now())
+            with left_out(self._trouble):
+                self._outbox.put(message, utc_now())
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _figures(self) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def all_parts() -> tuple[Part, ...]:
     from tests.prove.kill_sweep import parts as kill_sweep
     from tests.prove.link_chaos import parts as link_chaos
     from tests.prove.mutated_releases import parts as mutated_releases
+    from tests.prove.surroundings import parts as surroundings
 
     return (
         *good_models(),
@@ -69,5 +70,6 @@ def all_parts() -> tuple[Part, ...]:
         *link_chaos(),
         *crash_states(),
         *faults(),
+        *surroundings(),
         *kill_sweep(),
     )

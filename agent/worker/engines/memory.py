@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ async def watch_sizes(engines: Callable[[], Mapping[str, Engine]]) -> None:
     """Have engines that have grown too large fail, for ever."""
     while True:
         await asyncio.sleep(CHECK_SECONDS)
-        for engine in engines().values():
-            engine.check_size()
+        with suppress(OSError):  # without a free descriptor; the next look is soon
+            for engine in engines().values():
+                engine.check_size()
 
 
 def _expected_bytes(files: ReleaseFiles, active: ReleaseFiles, engine: Engine) -> int:

@@ -33,9 +33,14 @@ class EngineProcess:
     @classmethod
     async def start(cls, job: EngineJob) -> EngineProcess:
         """Start it with a connection, which is put into the job. Raises OSError."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
         words = LastWords()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            words.close_writer()
+            words.close()
+            raise
+        ours.setblocking(False)
         command = job.connected(theirs.fileno()).to_json()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -156,12 +161,15 @@ def waits_for_the_machine(pid: int) -> bool:
         return any(task.read_text().rpartition(")")[2].split()[0] in "RD" for task in tasks)
     except (FileNotFoundError, ProcessLookupError):
         return False
+    except OSError:
+        return True  # we are short of something ourselves
 
 
 def resident_bytes(pid: int | str) -> int:
     """Memory of a process, without what it shares through memfds; 0 when it is gone.
 
-    Pages of libraries count in every process that uses them: a sum errs on the safe side.
+    Pages of libraries count in every process that uses them: a sum errs on the safe side. Raises
+    OSError when this process is too short of something to look.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
