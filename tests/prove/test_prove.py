@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import crash_states, faults, good_models, kill_sweep, link_chaos
+from tests.prove import crash_states, faults, good_models, kill_sweep, link_chaos, surroundings
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
+from tests.support.bad_surroundings import can_be_built
 from tests.support.disk_model import Recorder
 from tests.support.journal_recorder import JournalSteps
 from tests.support.mutations import mutated_model
@@ -62,6 +63,34 @@ async def test_a_disk_that_refuses_a_step_delays_an_update_and_no_more(tmp_path:
     proof = await faults.prove(tmp_path, Budget(SLICE_SECONDS), _nobody_looks)
     assert proof.broken == []
     assert proof.counts["steps refused"] >= proof.done
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not can_be_built(), reason="no C compiler")
+async def test_real_processes_outlive_a_failing_disk(tmp_path: Path) -> None:
+    proof = await _trouble_of_each_kind(tmp_path, ["input/output errors"])
+    assert proof.counts["calls refused"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.system
+@pytest.mark.skipif(not can_be_built(), reason="no C compiler")
+async def test_real_processes_outlive_whatever_fails_around_them(tmp_path: Path) -> None:
+    await _trouble_of_each_kind(tmp_path, [trouble.name for trouble in surroundings.TROUBLES])
+
+
+async def _trouble_of_each_kind(folder: Path, names: list[str]) -> Proof:
+    planned = surroundings.planned()
+    cases = [next(case for case in planned if case.trouble.name == name) for name in names]
+    proof = await surroundings.prove(folder, Budget(0), _nobody_looks, cases, lanes=1)
+    assert proof.broken == []
+    assert proof.done == len(names)
+    return proof
+
+
+def test_every_trouble_comes_after_each_commit_of_an_update() -> None:
+    met = {(case.trouble.name, case.commits) for case in surroundings.planned()}
+    assert len(met) == len(surroundings.TROUBLES) * surroundings.COMMITS
 
 
 @pytest.mark.long

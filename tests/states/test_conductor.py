@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from typing import Any
 
@@ -329,6 +330,26 @@ async def test_a_journal_that_cannot_be_written_stops_the_machine_until_it_can(
     await device.deliver("1")
     assert device.journal.path == GOOD_PATH
     assert not failures
+
+
+@pytest.mark.parametrize(
+    "shortage",
+    [OSError(errno.EMFILE, "made up"), MemoryError(), RuntimeError("can't start new thread")],
+    ids=["descriptors", "memory", "threads"],
+)
+async def test_a_shortage_of_the_machine_is_never_held_against_a_release(
+    device: Device, shortage: Exception
+) -> None:
+    def fail() -> None:
+        raise shortage
+
+    device.world.accidents["switch"] = [fail] * (device.policy.attempt_limit + 3)
+    await device.deliver("1")
+    assert device.journal.rejected == {}
+    assert device.world.serving == release("1").id
+    assert {
+        s.update.reason for s in device.journal.steps if s.event == "postpone" and s.update
+    } == {Transient.NO_RESOURCES}
 
 
 async def held(device: Device, version: str) -> Conductor:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from agent.credentials import watch
 from agent.credentials.known_time import RELEASED, KnownTime, as_text, from_text
 from agent.credentials.status import clock_status
 from agent.credentials.watch import TIME_FACT
+from protocol.credentials import utc_now
 from protocol.errors import DeviceCertificateRefused, ServerUntrusted
 from tests.agent.credentials.conftest import DAY, Device
 
@@ -72,6 +76,27 @@ async def test_a_clock_nobody_vouches_for_is_not_noted(device: Device) -> None:
     await device.session.wait_connected()
     await device.answered()
     assert device.journal.fact(TIME_FACT) is None
+
+
+async def test_a_clock_that_jumps_far_ahead_under_a_link_is_not_noted(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificates were valid at the handshake, and say nothing of a clock that moved since."""
+    monkeypatch.setattr(watch, "REMEMBER_SECONDS", 0.0)
+    ahead = timedelta()
+    await device.start(clock=lambda: utc_now() + ahead)
+    await device.answered()
+    ahead = timedelta(days=15 * 365)
+    await device.answered()
+    await device.answered()
+    noted = from_text(device.journal.fact(TIME_FACT))
+    assert noted is not None
+    assert noted < utc_now() + timedelta(minutes=1)
+    await device.stop()
+
+    await device.start()
+    await device.session.wait_connected()
+    assert device.errors == []
 
 
 def test_the_newest_known_time_wins() -> None:

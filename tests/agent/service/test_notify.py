@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.service.notify import notify, watchdog_seconds
+from tests.support.bad_surroundings import no_new_descriptors
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,14 @@ def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"
+
+
+def test_a_lack_of_descriptors_costs_a_message_and_not_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with no_new_descriptors(os.getpid()):
+        assert notify("WATCHDOG=1") is False
 
 
 def test_a_service_manager_that_does_not_read_holds_nobody_up(

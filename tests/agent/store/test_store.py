@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from agent.store.release_store import ReleaseStore
 from states.model import Release
 from states.ports import Postponed, Store
 from states.reasons import Rejection, Transient
+from tests.support.bad_surroundings import no_new_descriptors
 from tests.support.releases import admit, new_store, package, put, tree
 
 
@@ -322,3 +324,13 @@ def test_fetched_bytes_count_what_is_on_disk_not_the_length(store: ReleaseStore)
         file.seek(98_304)
         file.write(b"x" * 1_696)
     assert 0 < store.fetched_bytes(model) < 20_000
+
+
+def test_without_a_free_descriptor_a_release_is_not_taken_for_damaged(store: ReleaseStore) -> None:
+    one = put(store, 1)
+    with no_new_descriptors(os.getpid()), pytest.raises(Postponed) as raised:
+        store.switch(one.id, None)
+    assert raised.value.reason is Transient.NO_RESOURCES
+    with no_new_descriptors(os.getpid()), pytest.raises(Postponed):
+        store.contents(one.id)
+    assert store.holds(one.id)
