@@ -108,6 +108,7 @@ class BadSector:
     def __call__(self, db: Database) -> None:
         if self.left:
             self.left -= 1
+            assert isinstance(db.conn, JournalConnection)
             with db.conn.errors():
                 raise sqlite3.DatabaseError("database disk image is malformed")
         self._check(db)
