@@ -26,6 +26,7 @@ from agent.journal.journal import SqliteJournal
 from agent.journal.schema import utc_now
 from agent.operations import SOCKET_FILE, Operation, Operations
 from agent.parts import open_store, worker_of
+from agent.remote.begun import BegunCalls
 from agent.remote.calls import RemoteCalls
 from agent.remote.cloud_log import CloudLog
 from agent.remote.desired import DESIRED_PATH, DesiredHold
@@ -43,6 +44,7 @@ from agent.trial.verifier import ReleaseVerifier
 from agent.trust.documents import SignatureDocuments
 from agent.worker.errors import WorkerError
 from agent.worker_port.client import WorkerClient
+from agent.worker_port.log_lines import WorkerLines
 from agent.worker_port.tuning import SampleTuning
 from protocol.errors import ProtocolError
 from protocol.manifest import Manifest
@@ -90,7 +92,7 @@ class Agent:
         self._cloud_log = CloudLog(partial(scrubbed, secrets=secrets_of(settings)))
         logging.getLogger().addHandler(self._cloud_log)
         resources.callback(logging.getLogger().removeHandler, self._cloud_log)
-        self._calls = RemoteCalls(allow=settings.remote.allow)
+        self._calls = RemoteCalls(BegunCalls(self._journal), allow=settings.remote.allow)
         self._session = self._open_session()
         self._worker = worker_of(settings, self._store)
         self._progress = ProgressKeeper(self._journal, self._session)
@@ -250,6 +252,7 @@ class Agent:
                     tuning = SampleTuning(self._worker, self._settings.samples.choice)
                     self.live.follow(lambda s: s.samples.choice, tuning.want)
                     group.create_task(tuning.run())
+                    group.create_task(WorkerLines(self._worker, self._cloud_log).run())
                 for telling in self._telling.parts():
                     group.create_task(telling)
                 for part in (self._session, self._conductor, self._progress):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
 from agent.parts import open_store, worker_of
+from agent.worker.camera.capture import OPEN_SECONDS
 from agent.worker.settings import WorkerSettings
 from agent.worker_port.client import WorkerClient, WorkerProtocolError
 from states.ports import Postponed
@@ -24,7 +25,7 @@ async def examine_worker(patient: Patient) -> list[Finding]:
     worker = worker_of(settings, open_store(settings))
     try:
         if isinstance(worker, WorkerClient):
-            return list(_told(await worker.status()))
+            return list(told(await worker.status()))
         figures = await worker.figures()
     except Postponed as away:
         return [error(away.detail, _START), *await _source(settings.worker)]
@@ -33,7 +34,8 @@ async def examine_worker(patient: Patient) -> list[Finding]:
     return [ok(f"the inference script runs; it was given release {figures.serving}")]
 
 
-def _told(status: dict[str, Any]) -> Iterator[Finding]:
+def told(status: dict[str, Any]) -> Iterator[Finding]:
+    """What the worker's own status says, release first and source last."""
     release, source = status.get("release"), status.get("source", {})
     if release is None:
         yield warning("the worker runs but serves nothing", "deploy a model to this device")
@@ -44,11 +46,17 @@ def _told(status: dict[str, Any]) -> Iterator[Finding]:
             f"the worker went back to {fell_back['to']}: {fell_back['detail']}",
             "see: edgeferry explain",
         )
-    what = f"{source.get('address')}: {source.get('detail') or source.get('state')}"
-    if source.get("state") == "playing":
-        yield ok(what)
-    else:
-        yield error(what, "check cable, device node and worker.source in the configuration")
+    yield _told_of_source(source)
+
+
+def _told_of_source(source: Mapping[str, Any]) -> Finding:
+    state = source.get("state")
+    what = f"{source.get('address')}: {source.get('detail') or state}"
+    if state == "playing":
+        return ok(what)
+    if state == "opening":  # for the first time since the worker started; it fails, or ends soon
+        return warning(what, f"the worker gives it {OPEN_SECONDS:g} s; run doctor again after that")
+    return error(what, "check cable, device node and worker.source in the configuration")
 
 
 async def _source(settings: WorkerSettings) -> list[Finding]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from agent.control import Parameters
 from agent.operations import Operation
+from agent.remote.begun import BegunBefore, BegunCalls
 from agent.remote.briefs import fitted
 from agent.worker.errors import ControlError
 from protocol.errors import LinkError, ProtocolError, TooManyRequests
@@ -53,7 +54,8 @@ class Session(Protocol):
 class RemoteCalls:
     """Carries calls out, each id once. ``allow``: also those that change what serves."""
 
-    def __init__(self, *, allow: bool) -> None:
+    def __init__(self, begun: BegunCalls, *, allow: bool) -> None:
+        self._begun = begun
         self._allow = allow
         self._calls: asyncio.Queue[RpcCall] = asyncio.Queue()
         self._answers: OrderedDict[str, RpcResult | None] = OrderedDict()
@@ -105,7 +107,7 @@ class RemoteCalls:
             parameters = named(operation, call.params)
         except ControlError as error:
             return _failed(call, RpcCode.INVALID_ARGUMENT, error.detail)
-        work = asyncio.create_task(_outcome(call, operation, parameters))
+        work = asyncio.create_task(self._outcome(call, operation, parameters))
         self._work.add(work)
         work.add_done_callback(self._work.discard)
         await asyncio.wait([work], timeout=WORK_SECONDS)
@@ -118,6 +120,28 @@ class RemoteCalls:
         work.cancel()
         why = f"no outcome within {WORK_SECONDS:g} s; try again"
         return _failed(call, RpcCode.DEADLINE_EXCEEDED, why)
+
+    async def _outcome(
+        self, call: RpcCall, operation: Operation, parameters: Parameters
+    ) -> RpcResult:
+        """What became of an operation, as an answer."""
+        try:
+            if operation.changes:
+                self._begun.begin(call.id)
+            answer = await operation.carry_out(parameters)
+        except BegunBefore as repeated:
+            return _failed(call, RpcCode.ABORTED, str(repeated))
+        except ControlError as error:
+            return _failed(call, _CODES.get(error.reason, RpcCode.UNKNOWN), error.detail)
+        except Rejected as refusal:
+            return _failed(call, RpcCode.FAILED_PRECONDITION, str(refusal))
+        except Postponed as away:
+            return _failed(call, RpcCode.UNAVAILABLE, away.detail)
+        except Exception as defect:
+            logger.exception("remote call %.60r met an unforeseen error", call.method)
+            why = f"{type(defect).__name__}; the device's log has it"
+            return _failed(call, RpcCode.INTERNAL, why)
+        return RpcResult(call.id, RpcCode.OK, operation.brief(answer))
 
     async def _send(self, result: RpcResult, session: Session) -> None:
         try:
@@ -139,22 +163,6 @@ async def _sent(result: RpcResult, session: Session) -> bool:
     except (LinkError, TooManyRequests):
         return False
     return True
-
-
-async def _outcome(call: RpcCall, operation: Operation, parameters: Parameters) -> RpcResult:
-    """What became of an operation, as an answer."""
-    try:
-        answer = await operation.carry_out(parameters)
-    except ControlError as error:
-        return _failed(call, _CODES.get(error.reason, RpcCode.UNKNOWN), error.detail)
-    except Rejected as refusal:
-        return _failed(call, RpcCode.FAILED_PRECONDITION, str(refusal))
-    except Postponed as away:
-        return _failed(call, RpcCode.UNAVAILABLE, away.detail)
-    except Exception as defect:
-        logger.exception("remote call %.60r met an unforeseen error", call.method)
-        return _failed(call, RpcCode.INTERNAL, f"{type(defect).__name__}; the device's log has it")
-    return RpcResult(call.id, RpcCode.OK, operation.brief(answer))
 
 
 def _log_outcome(work: asyncio.Task[RpcResult]) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from agent.service.logs import CLOUD
+from agent.service.logs import CLOUD, one_line
 from protocol.backoff import Backoff
 from protocol.errors import LinkError, ProtocolError, TooManyRequests
 from protocol.trouble import Trouble
@@ -150,12 +150,8 @@ def is_about_sending(record: logging.LogRecord) -> bool:
 
 
 def line_of(record: logging.LogRecord, scrub: Scrub) -> LogLine:
-    """A record as Golioth takes it; of an exception only what it says, not where it was."""
-    text = record.getMessage()
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
-        text = f"{text}: {type(error).__name__}: {error}"
-    clean = scrub(text.encode(errors="replace")).decode(errors="replace")
+    """A record as Golioth takes it."""
+    clean = scrub(one_line(record).encode(errors="replace")).decode(errors="replace")
     return LogLine(_level(record.levelno), record.name, clean)
 
 

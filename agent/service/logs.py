@@ -68,6 +68,20 @@ def set_level(name: str, level: str) -> None:
         root.setLevel(min(handler.level for handler in handlers))
 
 
+def add_cloud_handler(handler: logging.Handler) -> None:
+    """Have a handler get its lines, whatever is the level on standard error."""
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(min(root.level, handler.level))
+
+
+def one_line(record: logging.LogRecord) -> str:
+    """What a record says; of an exception only what it says, not where it was."""
+    text = record.getMessage()
+    error = record.exc_info[1] if record.exc_info else None
+    return f"{text}: {type(error).__name__}: {error}" if error else text
+
+
 def level_of(name: str) -> str | None:
     """The least level of the handler of that name, None when there is none."""
     found = (h.level for h in logging.getLogger().handlers if h.name == name)

@@ -66,7 +66,7 @@ async def run_worker(
     )
     onlookers = Onlookers(settings.preview, taker, versions, control.publish)
     try:
-        with ending.by_signals():
+        with ending.by_signals(), onlookers.log_lines.attached():
             async with asyncio.TaskGroup() as tasks:
                 await _run(settings, layout, control, store, onlookers, tasks, ending)
     finally:

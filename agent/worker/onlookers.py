@@ -1,4 +1,4 @@
-"""Everybody who looks at the worker without taking part: notices, samples and the preview."""
+"""Everybody who looks at the worker without taking part: notices, log lines, samples, preview."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agent.worker.camera.frames import FrameStore
 from agent.worker.engines.counters import Result
 from agent.worker.errors import ControlError
 from agent.worker.jpeg import small_jpeg
+from agent.worker.log_lines import LogLines
 from agent.worker.methods import WorkerMethods
 from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
@@ -42,6 +43,8 @@ class Onlookers:
         publish: Callable[[dict[str, Any]], None],
     ) -> None:
         """``publish`` tells the subscribers of the control socket."""
+        self.log_lines = LogLines()
+        """What the agent is to send to the cloud's log."""
         self._notices = Notices(versions.describe)
         self._samples = samples
         self._preview = preview
@@ -61,7 +64,7 @@ class Onlookers:
 
     def table(self) -> Mapping[str, Method]:
         """Methods of the control socket by name."""
-        return {"capture": self.capture}
+        return {"capture": self.capture, **self.log_lines.table()}
 
     def draw(self, result: Result | None, picture: Picture) -> bytes:
         """The picture with what it was taken for and what there is to notice, as a small JPEG."""

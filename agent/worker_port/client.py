@@ -88,6 +88,10 @@ class WorkerClient:
         """The newest classified pictures. Raises Postponed when the worker is away."""
         return await self._ask("results", self._answer_seconds, limit=limit)
 
+    async def log_lines(self) -> dict[str, Any]:
+        """What it warned of since the last call. Raises Postponed when the worker is away."""
+        return await self._ask("log-lines", self._answer_seconds)
+
     async def reload(self, _release_id: str) -> Evidence:
         """Load what serves anew. Raises Postponed or Rejected; the old engine serves on then."""
         return await self._ask("reload", self._load_seconds)

@@ -39,7 +39,10 @@ class Update:
 
 @dataclass(frozen=True)
 class Restart:
-    """Seconds from SIGTERM until all devices were back, and until there was a cloud again."""
+    """Seconds from SIGTERM until all devices were back, and until there was a cloud again.
+
+    ``mishaps`` are those of the whole run.
+    """
 
     back: float
     down: float
@@ -51,7 +54,8 @@ class Fleet:
     """A run with so many devices that each fetched ``artifact_bytes``.
 
     ``listed`` is how many seconds the API needs to tell of all. ``pings`` are the round trips of a
-    further device's signs of life, in milliseconds, before and during the update.
+    further device's signs of life, in milliseconds, before and during the update. ``mishaps`` are
+    those before the restart.
     """
 
     devices: int
@@ -127,7 +131,9 @@ def _steady(fleet: Fleet) -> Iterator[Row]:
     yield Row(case, "99 % of signs of life in the update", "ms", late, note=note)
     note = f"{restart.down:.1f} s of it without a cloud"
     yield Row(case, "all back after a restart", "s", restart.back, note=note)
-    timeouts = restart.mishaps["handshake_timeouts"]
-    yield Row(case, "handshakes timed out", "", timeouts, goal=NONE)
+    before = mishaps["handshake_timeouts"]
+    after = restart.mishaps["handshake_timeouts"] - before
+    yield Row(case, "handshakes timed out, connecting", "", before, goal=NONE)
+    yield Row(case, "handshakes timed out, coming back", "", after, goal=NONE)
     note = f"{mishaps['repeated']} blocks asked for again, {mishaps['refused']} answers 4.29"
     yield Row(case, "links lost unasked", "", mishaps["links_lost"], goal=NONE, note=note)

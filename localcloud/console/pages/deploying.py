@@ -17,6 +17,7 @@ from localcloud.console.deliveries import (
 )
 from localcloud.console.frame import card, empty, pill, text
 from localcloud.console.live import Live
+from localcloud.console.signatures import objection
 from localcloud.console.visit import Visit
 from localcloud.model import Artifact
 
@@ -86,6 +87,7 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
     cohort = store.cohorts.get(project, cohort_id)
     now = active(visit, cohort_id)
     listed = changes(now.versions if now else {}, versions_of(artifacts))
+    refused = objection(visit, cohort.name, now.artifacts if now else (), artifacts)
     with ui.dialog(value=True) as dialog, ui.card().classes("ef-dialog"):
         ui.label(f"Deploy to {cohort.name}").classes("ef-dialog-title")
         count = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
@@ -94,6 +96,8 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
         _table(listed)
         if all(change.word == "kept" for change in listed):
             ui.label("Nothing changes: devices have nothing to fetch.").classes("ef-trouble")
+        if refused:
+            ui.label(refused).classes("ef-trouble")
         named = ui.input("Name", value=name, placeholder="why, in a few words")
         named.props("dense outlined")
 
@@ -101,7 +105,7 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
             ids = [artifact.id for artifact in artifacts]
             store.deployments.create(project, cohort_id, named.value or "", ids)
 
-        _buttons(dialog, acting(visit, start, f"Deployed to {cohort.name}."))
+        _buttons(dialog, None if refused else acting(visit, start, f"Deployed to {cohort.name}."))
     dialog.on("hide", dialog.delete)
 
 
@@ -115,11 +119,14 @@ def _table(listed: Sequence[Change]) -> None:
                     pill(change.word, _TONES[change.word])
 
 
-def _buttons(dialog: ui.dialog, start: Callable[[], Awaitable[bool]]) -> None:
+def _buttons(dialog: ui.dialog, start: Callable[[], Awaitable[bool]] | None) -> None:
+    """``start`` is None where nothing may be started."""
+
     async def go() -> None:
-        if await start():
+        if start and await start():
             dialog.close()
 
     with ui.element("div").classes("ef-buttons"):
         ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
-        ui.button("Start deployment", on_click=go).props("unelevated no-caps")
+        button = ui.button("Start deployment", on_click=go).props("unelevated no-caps")
+        button.set_enabled(start is not None)

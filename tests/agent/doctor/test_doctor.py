@@ -24,7 +24,7 @@ from agent.doctor.reachability import examine_reachability
 from agent.doctor.server_roots import examine_server_roots
 from agent.doctor.services import judge_copies, judge_unit
 from agent.doctor.storage import examine_disk, examine_journal
-from agent.doctor.worker import examine_runtime, examine_worker
+from agent.doctor.worker import examine_runtime, examine_worker, told
 from agent.journal.schema import open_journal
 from agent.store.files import TEMPORARY
 from agent.worker.settings import WorkerSettings
@@ -259,6 +259,22 @@ class TestWorker:
             findings = await examine_worker(patient(tmp_path, worker={"source": source}))
             assert "is edgeferry worker running" in said(findings, Level.ERROR)
             assert findings[-1].level is level
+
+    @pytest.mark.parametrize(
+        ("state", "detail", "level"),
+        [
+            ("playing", None, Level.OK),
+            ("opening", None, Level.WARNING),
+            ("failed", "no such device", Level.ERROR),
+            ("stalled", "no picture for 5 s", Level.ERROR),
+        ],
+    )
+    def test_a_source_is_judged_by_what_the_worker_says(
+        self, state: str, detail: str | None, level: Level
+    ) -> None:
+        source = {"address": "camera:0", "state": state, "detail": detail}
+        *_, finding = told({"release": "a", "source": source})
+        assert (finding.level, finding.text) == (level, f"camera:0: {detail or state}")
 
 
 @pytest.mark.parametrize(

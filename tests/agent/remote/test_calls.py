@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from hypothesis import strategies as st
 from agent.control import Parameters
 from agent.operations import Operation
 from agent.remote import calls as desk
+from agent.remote.begun import BEGUN_FACT, KEPT, BegunCalls
 from agent.remote.briefs import MOST_BYTES, fitted
 from agent.remote.calls import RemoteCalls, named
 from agent.worker.errors import ControlError
 from protocol.errors import LinkLost
+from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcCode, RpcResult, encode_result
 from tests.support.device_and_cloud import RemoteDevice, remote_device, until
 from tests.support.worker_harness import running_worker
@@ -173,16 +177,34 @@ class Session:
         self.answers.put_nowait(result)
 
 
+class Facts:
+    """The journal's facts; ``full`` for a disk that refuses them."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.known: dict[str, str] = {}
+        self._full = full
+
+    def fact(self, name: str) -> str | None:
+        return self.known.get(name)
+
+    def note_fact(self, name: str, value: str) -> None:
+        if self._full:
+            raise sqlite3.OperationalError("database or disk is full")
+        self.known[name] = value
+
+
 class Desk:
     """Remote calls on their own, with operations made up for a test."""
 
-    def __init__(self, operations: Mapping[str, Operation], losses: int = 0) -> None:
-        self.calls = RemoteCalls(allow=True)
+    def __init__(
+        self, operations: Mapping[str, Operation], losses: int = 0, facts: Facts | None = None
+    ) -> None:
+        self.calls = RemoteCalls(BegunCalls(facts or Facts()), allow=True)
         self.session = Session(losses)
         self._running = asyncio.create_task(self.calls.run(operations, self.session))
 
-    async def ask(self, method: str, call_id: str = "1") -> RpcResult:
-        self.calls.take(RpcCall(call_id, method))
+    async def ask(self, method: str, call_id: str = "1", *params: PlainValue) -> RpcResult:
+        self.calls.take(RpcCall(call_id, method, params))
         return await asyncio.wait_for(self.session.answers.get(), 20)
 
     async def close(self) -> None:
@@ -206,6 +228,45 @@ async def test_a_call_that_comes_twice_is_carried_out_once_and_answered_alike(
         assert [answer.detail for answer in answers] == [{"count": n} for n in (1, 1, 2, 1)]
     finally:
         await calls.close()
+
+
+async def test_what_changes_the_device_is_not_repeated_by_the_next_agent() -> None:
+    asked: list[str] = []
+
+    async def note(parameters: Parameters) -> dict[str, Any]:
+        asked.append(parameters["what"])
+        return {}
+
+    operations = {
+        "change": Operation(note, ("what",), changes=True),
+        "look": Operation(note, ("what",)),
+    }
+    facts = Facts()
+    codes = []
+    for life in ("first", "second"):
+        calls = Desk(operations, facts=facts)
+        try:
+            for call_id, method in (("1", "change"), (f"of the {life}", "change"), ("2", "look")):
+                codes.append((await calls.ask(method, call_id, life)).code)
+        finally:
+            await calls.close()
+    assert codes == [RpcCode.OK] * 3 + [RpcCode.ABORTED, RpcCode.OK, RpcCode.OK]
+    assert asked == ["first"] * 3 + ["second"] * 2
+    for number in range(2 * KEPT):
+        BegunCalls(facts).begin(f"of some other life {number}")
+    assert len(json.loads(facts.known[BEGUN_FACT])) == KEPT
+
+
+async def test_what_can_not_be_noted_is_not_begun() -> None:
+    async def never(_parameters: Parameters) -> dict[str, Any]:
+        raise AssertionError("it was begun")
+
+    calls = Desk({"change": Operation(never, changes=True)}, facts=Facts(full=True))
+    try:
+        answer = await calls.ask("change")
+    finally:
+        await calls.close()
+    assert (answer.code, "full" in str(answer.detail)) == (RpcCode.UNAVAILABLE, True)
 
 
 async def test_what_takes_long_goes_on_or_ends_and_defects_are_told(

@@ -1,0 +1,88 @@
+"""Hands the worker's warnings and errors on to the device's log at Golioth.
+
+On the device they are in the worker's own log already, so nobody reads them twice there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+from pydantic import BaseModel, NonNegativeInt, ValidationError
+
+from agent.worker_port.client import WorkerProtocolError
+from protocol.trouble import Trouble
+from states.ports import Postponed
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+AWAY_LOOKS = 6
+"""Looks in vain after which a worker is no longer just starting again."""
+
+
+class Line(BaseModel):
+    """One line of the worker; ``level`` as :mod:`logging` counts."""
+
+    level: int
+    logger: str
+    message: str
+
+
+class Lines(BaseModel):
+    """What the worker said since the last look."""
+
+    lines: list[Line]
+    left_out: NonNegativeInt
+
+
+class LineSource(Protocol):
+    """The worker, as far as it is asked here."""
+
+    async def log_lines(self) -> dict[str, Any]:
+        """Its warnings since the last call. Raises Postponed when it is away."""
+
+
+class WorkerLines:
+    """Asks the worker for its lines, and says when it stays away. ``cloud`` takes them."""
+
+    def __init__(self, worker: LineSource, cloud: logging.Handler) -> None:
+        self._worker = worker
+        self._cloud = cloud
+        self._in_vain = 0
+        self._trouble = Trouble(logger, "the worker")
+
+    async def run(self) -> None:
+        """Hand lines on, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Take what there is now."""
+        try:
+            said = Lines(**await self._worker.log_lines())
+        except Postponed as away:
+            self._in_vain += 1
+            if self._in_vain >= AWAY_LOOKS:
+                self._trouble.failed(away)
+            return
+        except (WorkerProtocolError, ValidationError) as odd:
+            self._trouble.failed(odd)
+            return
+        self._in_vain = 0
+        self._trouble.recovered()
+        self._hand_on(said)
+
+    def _hand_on(self, said: Lines) -> None:
+        if said.left_out:
+            text = f"{said.left_out} lines of the worker were left out; its own log has them"
+            self._tell(Line(level=logging.WARNING, logger=__name__, message=text))
+        for line in said.lines:
+            self._tell(line)
+
+    def _tell(self, line: Line) -> None:
+        if line.level >= self._cloud.level:
+            record = logging.LogRecord(line.logger, line.level, "", 0, line.message, None, None)
+            self._cloud.handle(record)

@@ -1,0 +1,139 @@
+"""The worker's warnings on their way to the cloud's log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import demo
+from agent.service.logs import STANDARD_ERROR
+from agent.worker.log_lines import KEPT, LogLines
+from agent.worker_port import log_lines as port
+from agent.worker_port.client import WorkerProtocolError
+from agent.worker_port.log_lines import AWAY_LOOKS, WorkerLines
+from states.ports import Postponed
+from states.reasons import Transient
+from tests.support.worker_harness import running_worker
+
+log = logging.getLogger("agent.worker.camera.capture")
+DEMO_PICTURES = Path(demo.__file__).parent / "pictures"
+
+
+async def test_each_line_is_given_away_once_and_what_is_too_much_is_counted() -> None:
+    lines = LogLines()
+    with lines.attached():
+        log.info("the camera gives pictures")
+        log.error("unforeseen", exc_info=ValueError("no such picture"))
+        taken = await lines.take({})
+        assert taken["lines"] == [
+            {
+                "level": logging.ERROR,
+                "logger": log.name,
+                "message": "unforeseen: ValueError: no such picture",
+            }
+        ]
+        assert await lines.take({}) == {"lines": [], "left_out": 0}
+        for number in range(KEPT + 2):
+            log.warning("line %d", number)
+    log.warning("nobody hears this")
+    taken = await lines.take({})
+    assert [len(taken["lines"]), taken["left_out"]] == [KEPT, 2]
+    assert taken["lines"][-1]["message"] == f"line {KEPT + 1}"
+
+
+async def test_a_quiet_log_on_the_device_keeps_no_line_from_the_cloud() -> None:
+    root, quiet = logging.getLogger(), logging.NullHandler(logging.ERROR)
+    quiet.name, before = STANDARD_ERROR, root.level
+    root.addHandler(quiet)
+    root.setLevel(logging.ERROR)
+    lines = LogLines()
+    try:
+        with lines.attached():
+            log.warning("the camera is gone")
+    finally:
+        root.removeHandler(quiet)
+        root.setLevel(before)
+    assert len((await lines.take({}))["lines"]) == 1
+
+
+async def test_a_killed_engine_and_a_lost_camera_are_among_them(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    async with running_worker(tmp_path, source=f"dir:{pictures}") as worker:
+        await worker.client.event("source-failed")
+        shutil.copytree(DEMO_PICTURES, pictures)
+        await worker.serve("a")
+        await worker.classified(1)
+        os.kill((await worker.client.call("status"))["engine"]["pid"], signal.SIGKILL)
+        await worker.client.event("engine-failed")
+        said = (await worker.client.call("log-lines"))["lines"]
+    modules = {line["logger"]: line["message"] for line in said if "asyncio" not in line["logger"]}
+    assert str(pictures) in modules["agent.worker.camera.capture"]
+    assert "release a" in modules["agent.worker.engines.recovery"]
+
+
+class Worker:
+    """Answers as it is told, the last answer again and again."""
+
+    def __init__(self, *answers: dict[str, Any] | Exception) -> None:
+        self._answers = list(answers)
+
+    async def log_lines(self) -> dict[str, Any]:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Cloud(logging.Handler):
+    """Takes warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[tuple[str, str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append((record.levelname, record.name, record.getMessage()))
+
+
+async def test_lines_arrive_as_the_worker_said_them_from_the_operators_level_on() -> None:
+    cloud = Cloud()
+    said = [
+        {"level": logging.WARNING, "logger": "agent.worker.preview", "message": "100 % of it"},
+        {"level": logging.INFO, "logger": "agent.worker", "message": "all is well"},
+    ]
+    await WorkerLines(Worker({"lines": said, "left_out": 3}), cloud).look()
+    assert cloud.records == [
+        ("WARNING", port.__name__, "3 lines of the worker were left out; its own log has them"),
+        ("WARNING", "agent.worker.preview", "100 % of it"),
+    ]
+
+
+AWAY = Postponed(Transient.WORKER_AWAY, "worker.sock: no such file; is edgeferry worker running?")
+NOTHING = {"lines": [], "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    ("answers", "warnings"),
+    [
+        ([AWAY] * (AWAY_LOOKS - 1) + [NOTHING], []),
+        ([AWAY], ["is edgeferry worker running?"]),
+        ([AWAY] * AWAY_LOOKS + [NOTHING, AWAY], ["is edgeferry worker running?"] * 2),
+        ([WorkerProtocolError("log-lines: unknown-method")], ["unknown-method"]),
+        ([{"lines": "none"}], ["2 validation errors"]),
+    ],
+)
+async def test_a_worker_that_stays_away_or_is_odd_is_told_once_an_outage(
+    answers: list[dict[str, Any] | Exception], warnings: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = WorkerLines(Worker(*answers), Cloud())
+    for _ in range(3 * AWAY_LOOKS):
+        await lines.look()
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(said) == len(warnings), said
+    assert all(part in text for part, text in zip(warnings, said, strict=True))
