@@ -28,10 +28,10 @@ PATIENCE = 120.0
 LOOK_SECONDS = 0.5
 SCENES = 48
 # Slow enough that every picture is sent before it is seen again.
-_FRAMES_PER_SECOND = 3
-# Twice as many pictures as there are scenes, and about as many.
-_SAMPLE_BYTES_PER_DAY = 3_200_000
-_ENOUGH_SAMPLE_BYTES = _SAMPLE_BYTES_PER_DAY // 2
+_FRAMES_PER_SECOND = 5
+# About as many pictures as there are scenes, and half as many again.
+_ENOUGH_SAMPLE_BYTES = 1_600_000
+_SAMPLE_BYTES_PER_DAY = 2_400_000
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ EDGEFERRY = str(Path(sys.executable).with_name("edgeferry"))
 STEPS = ("pull", "label", "train", "evaluate", "publish", "canary", "promote")
 TAKEN_BACK = {"rolled back", "refused"}
 FAILED, WRONG_USAGE = 1, 2
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
 
 
 class Stopped(Exception):  # noqa: N818 - reads as what happened

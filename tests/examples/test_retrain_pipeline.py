@@ -1,4 +1,7 @@
-"""The retraining pipeline as its README runs it: a cloud, a canary and a production camera."""
+"""The retraining pipeline as its README runs it: a cloud, a canary and a production camera.
+
+Beside them a site in another light goes through the pipeline by itself, at the same time.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluate import evaluate
 from local_fleet import EXAMPLES, FIRST_VERSION, LocalFleet
 from pipeline import STEPS, Config, read_config
 
@@ -23,27 +27,61 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PIPELINE = Path(__file__).parents[2] / "examples" / "retrain-pipeline"
 PER_SITE = PIPELINE.with_name("per-site")
-# A quarter of a minute is little to judge a release by, and this machine is busy with other tests.
-PROMOTE = "--observe-minutes 0.2 --frames 40 --every 4 --timeout-minutes 4 "
+NORTH, SOUTH = EXAMPLES["per-site"]
+# A tenth of a minute is little to judge a release by, and this machine is busy with other tests.
+PROMOTE = "--observe-minutes 0.1 --frames 40 --every 4 --timeout-minutes 4 "
 MARGINS = "--errors-margin 20 --dropped-margin 50 --latency-margin 2000 --confidence-margin 0.3"
 PATIENCE = 120.0
 
 
 @dataclass
-class Fleet:
-    """Both cameras, and the pipeline's folder."""
+class Run:
+    """One pipeline: its configuration and the folder it works in."""
 
     local: LocalFleet
+    config: Path
     folder: Path
 
-    def run(self, *steps: str) -> subprocess.CompletedProcess[str]:
-        """Run the pipeline as a CI job would."""
-        script = str(PIPELINE / "pipeline.py")
-        command = [sys.executable, script, "--config", "pipeline.toml", *steps]
-        environment = {**os.environ, **self.local.environment}
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+    def begin(self, *steps: str) -> subprocess.Popen[str]:
+        """Start it as a CI job would."""
+        where = ("--config", str(self.config), "--folder", str(self.folder))
+        return subprocess.Popen(
+            [sys.executable, str(PIPELINE / "pipeline.py"), *where, *steps],
+            env={**os.environ, **self.local.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+
+    def run(self, *steps: str) -> tuple[int, str]:
+        """Its exit status, and what it said was wrong."""
+        process = self.begin(*steps)
+        _, said = process.communicate()
+        return process.returncode, said
+
+    def await_pictures(self) -> None:
+        """Wait until there are enough to train on."""
+        await_that("enough pictures", lambda: self.run("pull", "label")[0] == 0, PATIENCE)
+
+    @property
+    def version(self) -> str:
+        """What it published."""
+        return (self.folder / "work" / "version").read_text()
+
+    @property
+    def candidate(self) -> Path:
+        """The release that it trained."""
+        return self.folder / "work" / "candidate"
+
+
+@dataclass
+class Fleet:
+    """The cameras, the pipeline, and that of a site."""
+
+    local: LocalFleet
+    pipeline: Run
+    south: Run
+    accuracy_before: float = 0.0
 
     def served(self, cohort: str) -> str:
         """The model version that a cohort's camera serves."""
@@ -67,16 +105,20 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
-    local = LocalFleet(folder, EXAMPLES["retrain"])
+    local = LocalFleet(folder, (*EXAMPLES["retrain"], SOUTH))
     try:
         local.start()
-        run = folder / "run"
+        hurried = folder / "pipeline.toml"
         config = (PIPELINE / "pipeline.toml").read_text().partition("\npromote = ")[0]
         promote = json.dumps((PROMOTE + MARGINS).split())
-        (run / "pipeline.toml").write_text(f"{config}\npromote = {promote}\n")
-        local.await_samples("canary")
-        fleet = Fleet(local, run)
-        await_that("enough pictures", lambda: fleet.run("pull", "label").returncode == 0, PATIENCE)
+        hurried.write_text(f"{config}\npromote = {promote}\n")
+        pipeline = Run(local, hurried, folder / "run")
+        south = Run(local, PER_SITE / "south.toml", folder / SOUTH.run)
+        for cohort, run in (("canary", pipeline), (SOUTH.cohort, south)):
+            local.await_samples(cohort)
+            run.await_pictures()
+        fleet = Fleet(local, pipeline, south)
+        fleet.accuracy_before = fleet.accuracy("production")
         yield fleet
     finally:
         local.stop()
@@ -85,31 +127,69 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.mark.long
 def test_what_every_check_before_was_wrong_about_ends_at_the_canary(fleet: Fleet) -> None:
     # The labels are swapped wherever the pipeline could notice: only the devices know better.
-    swap_labels(fleet.folder / "work" / "samples" / "samples.csv")
-    swap_folders(fleet.folder / "held-out")
-    ran = fleet.run("label", "train", "evaluate", "publish", "canary", "promote")
-    swap_folders(fleet.folder / "held-out")
-    assert (ran.returncode, ran.stderr.count("pipeline: promote: ")) == (1, 1), ran.stderr
+    folder = fleet.pipeline.folder
+    swap_labels(folder / "work" / "samples" / "samples.csv")
+    swap_folders(folder / "held-out")
+    status, said = fleet.pipeline.run("label", "train", "evaluate", "publish", "canary", "promote")
+    swap_folders(folder / "held-out")
+    assert (status, said.count("pipeline: promote: ")) == (1, 1), said
     fleet.local.await_served("canary", FIRST_VERSION)
     assert fleet.served("production") == FIRST_VERSION
 
 
-def test_a_better_model_goes_from_the_samples_to_production_by_itself(fleet: Fleet) -> None:
-    before = fleet.accuracy("production")
-    ran = fleet.run()
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    version = (fleet.folder / "work" / "version").read_text()
+@pytest.fixture(scope="module")
+def retrained(fleet: Fleet) -> Fleet:
+    """After the pipeline and the site's have run, side by side."""
+    site = fleet.south.begin()
+    status, said = fleet.pipeline.run()
+    _, said_at_site = site.communicate()
+    assert (status, site.returncode) == (0, 0), said + said_at_site
+    return fleet
+
+
+def test_a_better_model_goes_from_the_samples_to_production_by_itself(retrained: Fleet) -> None:
+    version = retrained.pipeline.version
     assert version != FIRST_VERSION
-    fleet.local.await_served("canary", version)
-    fleet.local.await_served("production", version)
+    retrained.local.await_served("canary", version)
+    retrained.local.await_served("production", version)
     await_that(
         "production sees each picture",
-        lambda: fleet.classified("production") >= 40,
+        lambda: retrained.classified("production") >= 40,
         PATIENCE,
         every=1,
     )
     # On pictures that nothing was trained on, as the device itself counted.
-    assert fleet.accuracy("production") > before + 0.2
+    assert retrained.accuracy("production") > retrained.accuracy_before + 0.2
+
+
+def test_each_site_gets_the_model_that_is_better_there(retrained: Fleet) -> None:
+    version = retrained.south.version
+    assert version.startswith("south-")
+    retrained.local.await_served(SOUTH.cohort, version)
+    runs = (retrained.pipeline, retrained.south)
+    for own, other in (runs, runs[::-1]):
+        found = evaluate(own.candidate, other.candidate, own.folder / "held-out")
+        assert found["candidate_right"] > found["current_right"] + 5, found
+
+
+@pytest.mark.long
+def test_both_sites_are_brought_to_their_own_models(tmp_path: Path) -> None:
+    local = LocalFleet(tmp_path, (NORTH, SOUTH))
+    runs = {
+        site: Run(local, PER_SITE / f"{site.cohort}.toml", tmp_path / site.run)
+        for site in (NORTH, SOUTH)
+    }
+    try:
+        local.start()
+        for site, run in runs.items():
+            local.await_samples(site.cohort)
+            run.await_pictures()
+            status, said = run.run()
+            assert status == 0, said
+        for site, run in runs.items():
+            local.await_served(site.cohort, run.version)
+    finally:
+        local.stop()
 
 
 def test_the_examples_configurations_are_read() -> None:

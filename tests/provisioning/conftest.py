@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,19 @@ def operator(bare: Operator, made_ca: Path) -> Operator:
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundCloud]:
     with cloud_in_background(tmp_path_factory.mktemp("cloud")) as cloud:
         yield cloud
+
+
+@pytest.fixture
+def connected(bare: Operator, running_cloud: BackgroundCloud) -> Operator:
+    """An operator without a CA, whose commands find the local cloud."""
+    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
+    return bare
+
+
+@pytest.fixture
+def own_name(request: pytest.FixtureRequest) -> str:
+    """A name that no other test gives to anything in the cloud they share."""
+    return hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
 
 
 @pytest.fixture

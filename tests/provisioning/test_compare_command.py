@@ -45,11 +45,10 @@ def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
 
 
 @pytest.fixture
-def compare(bare: Operator, running_cloud: BackgroundCloud, management: Management) -> Compare:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
+def compare(connected: Operator, management: Management) -> Compare:
 
     def run(*options: str) -> Run:
-        return bare.edgeferry("compare", *options)
+        return connected.edgeferry("compare", *options)
 
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import pytest
 
 from provisioning.companions import publish_companion
 from provisioning.management import Management
-from tests.support.provisioning import BackgroundCloud, Operator, Run
+from tests.support.provisioning import BackgroundCloud, Operator, Run, deployed
 
 MODELS = {version: b"model " + version.encode() + bytes(range(256)) * 40 for version in "123"}
 
@@ -26,17 +25,15 @@ class Deployer:
     def deploy(self, *options: str) -> Run:
         return self.operator.edgeferry("deploy", "--cohort", self.cohort, *options)
 
-    def done(self, *options: str) -> dict[str, str | None]:
+    def done(self, *options: str) -> dict[str, str]:
         """Deploy, and the packages the cohort has then."""
         run = self.deploy(*options, "--json")
         assert run.status == 0, run.error
         assert run.document["outcome"] == "deployed"
         return self.packages()
 
-    def packages(self) -> dict[str, str | None]:
-        known = {artifact.id: artifact for artifact in self.management.artifacts()}
-        active = next(iter(self.management.deployments(self.cohort)))
-        return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
+    def packages(self) -> dict[str, str]:
+        return deployed(self.management, self.cohort)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +49,8 @@ def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
 
 
 @pytest.fixture
-def deployer(
-    bare: Operator,
-    running_cloud: BackgroundCloud,
-    management: Management,
-    request: pytest.FixtureRequest,
-) -> Deployer:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
-    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
-    return Deployer(bare, management, management.create_cohort(name))
+def deployer(connected: Operator, management: Management, own_name: str) -> Deployer:
+    return Deployer(connected, management, management.create_cohort(own_name))
 
 
 def test_a_release_is_deployed_with_everything_published_under_its_version(

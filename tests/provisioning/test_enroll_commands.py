@@ -18,9 +18,9 @@ from localcloud.launch import describe
 from protocol.errors import ProtocolError
 from protocol.session import DeviceSession
 from provisioning.resources import Device
+from tests.support.background import PATIENCE
 from tests.support.provisioning import (
     PASSPHRASE,
-    PATIENCE,
     BackgroundCloud,
     Operator,
     needs_coap_client,

@@ -91,9 +91,8 @@ def test_a_device_is_online_unless_it_left_after_it_came(
 
 
 def test_the_command_shows_the_devices_of_a_cohort(
-    bare: Operator, running_cloud: BackgroundCloud
+    connected: Operator, running_cloud: BackgroundCloud
 ) -> None:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
     with running_cloud.management() as management:
         cohort = management.create_cohort("looked-at")
         artifacts = [management.publish(name, "2", name.encode()) for name in NEW]
@@ -102,7 +101,7 @@ def test_the_command_shows_the_devices_of_a_cohort(
         management.create_device("elsewhere")
     drift = {"psi": 0.31, "baseline_frames": 1000}
     stream(running_cloud, made.id, METRICS_PATH, [metrics(1, drift=drift), metrics(2, frames=600)])
-    run = bare.edgeferry("fleet", "--cohort", "looked-at", "--json")
+    run = connected.edgeferry("fleet", "--cohort", "looked-at", "--json")
     assert run.status == 0, run.error
     (shown,) = run.document["devices"]
     assert (shown["id"], shown["status"], shown["wanted"]) == (made.id, "awaited", NEW)
@@ -110,10 +109,10 @@ def test_the_command_shows_the_devices_of_a_cohort(
     measured = shown["metrics"]
     assert (measured["frames_per_minute"], measured["drift"]) == (1200, 0.31)
     assert measured["confidence"] == pytest.approx(0.9)
-    table = bare.edgeferry("fleet").output
+    table = connected.edgeferry("fleet").output
     assert "never connected" in table
     assert "elsewhere" in table
     assert max(map(len, table.splitlines())) <= 80
-    wide = bare.edgeferry("fleet", COLUMNS="140").output
+    wide = connected.edgeferry("fleet", COLUMNS="140").output
     assert "1200        0.90        0.31   never connected" in wide
-    assert "no cohort typo" in bare.edgeferry("fleet", "--cohort", "typo").error
+    assert "no cohort typo" in connected.edgeferry("fleet", "--cohort", "typo").error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import threading
 import time
@@ -20,7 +19,8 @@ from provisioning.metrics import METRICS_PATH
 from provisioning.promoting import Promotion
 from provisioning.publish_record import PublishRecord, Recorded
 from provisioning.signing_keys import create_key
-from tests.support.provisioning import PATIENCE, BackgroundCloud, Operator, Run
+from tests.support.background import PATIENCE
+from tests.support.provisioning import BackgroundCloud, Operator, Run, deployed
 from tests.support.telemetry import SpeakingDevice, minutes, stream
 
 NEW = {"ai-model": "2", "labels": "2"}
@@ -76,9 +76,7 @@ class Fleet:
         )
 
     def in_production(self) -> dict[str, str]:
-        known = {a.id: a for a in self.management.artifacts()}
-        active = next(iter(self.management.deployments(self.production)))
-        return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
+        return deployed(self.management, self.production)
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +92,9 @@ def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
 
 @pytest.fixture
 def fleet(
-    bare: Operator,
-    running_cloud: BackgroundCloud,
-    management: Management,
-    request: pytest.FixtureRequest,
+    connected: Operator, running_cloud: BackgroundCloud, management: Management, own_name: str
 ) -> Iterator[Fleet]:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
-    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
-    fleet = Fleet(bare, running_cloud, management, name)
+    fleet = Fleet(connected, running_cloud, management, own_name)
     yield fleet
     for device in fleet.devices:
         device.close()

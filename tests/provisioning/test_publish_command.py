@@ -38,12 +38,11 @@ class Publisher:
 
 
 @pytest.fixture
-def publisher(bare: Operator, running_cloud: BackgroundCloud, tmp_path: Path) -> Publisher:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
+def publisher(connected: Operator, running_cloud: BackgroundCloud, tmp_path: Path) -> Publisher:
     model, labels = tmp_path / "model.tflite", tmp_path / "labels.txt"
     model.write_bytes(TinyModel().build())
     labels.write_bytes(LABELS)
-    return Publisher(bare, running_cloud, model, labels)
+    return Publisher(connected, running_cloud, model, labels)
 
 
 def test_a_release_is_tried_and_published_with_all_its_packages(publisher: Publisher) -> None:

@@ -97,17 +97,15 @@ def management(running_cloud: BackgroundCloud) -> Iterator[Management]:
 
 @pytest.fixture
 def puller(
-    bare: Operator,
+    connected: Operator,
     running_cloud: BackgroundCloud,
     management: Management,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    own_name: str,
 ) -> Puller:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
-    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
-    cohort = management.create_cohort(name)
-    device = management.create_device(f"camera-{name}", cohort_id=cohort).id
-    return Puller(bare, running_cloud, cohort, device, tmp_path / "pulled")
+    cohort = management.create_cohort(own_name)
+    device = management.create_device(f"camera-{own_name}", cohort_id=cohort).id
+    return Puller(connected, running_cloud, cohort, device, tmp_path / "pulled")
 
 
 def test_pictures_arrive_whole_with_all_that_is_known_of_them(puller: Puller) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from provisioning.management import Management
 from provisioning.publish_record import PublishRecord, Recorded
 from provisioning.signing_keys import KeyLists, create_key, load_key, read_public
-from tests.support.provisioning import BackgroundCloud, Operator, Run
+from tests.support.provisioning import BackgroundCloud, Operator, Run, deployed
 
 LABELS = b"red\ngreen\n"
 
@@ -53,21 +52,16 @@ class Signer:
         """The number a deployment was signed under, and the versions its signature package has."""
         assert run.status == 0, run.error
         assert run.document["outcome"] == "deployed"
-        active = next(iter(self.management.deployments(self.cohort)))
-        known = {artifact.id: artifact for artifact in self.management.artifacts()}
-        versions = {known[id_].package: known[id_].version for id_ in active.artifact_ids}
-        return run.document["signature"]["number"], versions
+        return run.document["signature"]["number"], deployed(self.management, self.cohort)
 
 
 @pytest.fixture
-def signer(bare: Operator, running_cloud: BackgroundCloud, request: pytest.FixtureRequest) -> Any:
-    bare.env |= {"EDGEFERRY_OPERATOR": str(running_cloud.operator_file), "EDGEFERRY_CA": ""}
-    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
-    create_key(bare.folder / "release.key.pem", None)
+def signer(connected: Operator, running_cloud: BackgroundCloud, own_name: str) -> Iterator[Signer]:
+    create_key(connected.folder / "release.key.pem", None)
     with running_cloud.management() as management:
-        cohort = management.create_cohort(name)
-        names = {"model": f"model-{name}", "labels": f"labels-{name}"}
-        yield Signer(bare, management, cohort, names)
+        cohort = management.create_cohort(own_name)
+        names = {"model": f"model-{own_name}", "labels": f"labels-{own_name}"}
+        yield Signer(connected, management, cohort, names)
 
 
 def test_each_deployment_is_signed_under_a_higher_number(signer: Signer) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import cv2
 import numpy as np
 
 from agent.worker.camera.sources import Drawn
+from tests.support.network_camera import listening
 
 BOUNDARY = b"frame"
 
@@ -108,14 +108,6 @@ def part(jpeg: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     return head + str(jpeg.size).encode() + b"\r\n\r\n" + jpeg.tobytes() + b"\r\n"
 
 
-@asynccontextmanager
-async def mjpeg_camera() -> AsyncIterator[MjpegCamera]:
+def mjpeg_camera() -> AbstractAsyncContextManager[MjpegCamera]:
     """A camera that plays; gone at the end."""
-    camera = MjpegCamera()
-    server = await asyncio.start_server(camera.serve, "127.0.0.1", 0)
-    camera.port = server.sockets[0].getsockname()[1]
-    try:
-        yield camera
-    finally:
-        server.close()
-        await camera.close()
+    return listening(MjpegCamera())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +19,8 @@ from localcloud.cloud import LocalCloud
 from localcloud.launch import describe, write_operator_file
 from localcloud.settings import CloudSettings
 from provisioning.management import Management
+from tests.support.background import Background, in_background
 
-PATIENCE = 20.0
 PASSPHRASE = "correct horse battery"
 
 needs_openssl = pytest.mark.skipif(
@@ -101,50 +99,36 @@ class Operator:
         return run
 
 
-@dataclass
+@dataclass(frozen=True)
 class BackgroundCloud:
     """A local cloud in a thread of its own."""
 
-    cloud: LocalCloud
+    running: Background[LocalCloud]
     operator_file: Path
-    loop: asyncio.AbstractEventLoop
+
+    @property
+    def cloud(self) -> LocalCloud:
+        return self.running.it
 
     def management(self) -> Management:
         return Management(self.cloud.http_url, self.cloud.api_key, self.cloud.project.id)
-
-    def in_its_loop(self, call: Callable[[], Any]) -> Any:
-        """Call something of the cloud where that is allowed."""
-
-        async def there() -> Any:
-            return call()
-
-        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(PATIENCE)
 
 
 @contextmanager
 def cloud_in_background(folder: Path) -> Iterator[BackgroundCloud]:
     """A cloud with the project ``warehouse``."""
-    started, stop = threading.Event(), asyncio.Event()
-    found: list[BackgroundCloud] = []
-    loop = asyncio.new_event_loop()
+    settings = CloudSettings(coap_port=0, http_port=0, project="Warehouse")
+    with in_background(lambda: LocalCloud(folder, settings)) as running:
+        addresses = running.call(lambda: describe(running.it))
+        write_operator_file(addresses)
+        yield BackgroundCloud(running, Path(addresses["operator_file"]))
 
-    async def serve() -> None:
-        settings = CloudSettings(coap_port=0, http_port=0, project="Warehouse")
-        async with LocalCloud(folder, settings) as cloud:
-            addresses = describe(cloud)
-            write_operator_file(addresses)
-            found.append(BackgroundCloud(cloud, Path(addresses["operator_file"]), loop))
-            started.set()
-            await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(PATIENCE)
-    try:
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+def deployed(management: Management, cohort: str) -> dict[str, str]:
+    """Versions by package of what a cohort was given last."""
+    known = {artifact.id: artifact for artifact in management.artifacts()}
+    active = next(iter(management.deployments(cohort)))
+    return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
 
 
 def openssl(*arguments: str | Path, ok: bool = True) -> str:

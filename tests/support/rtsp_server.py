@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 
 import cv2
 import numpy as np
 
 from agent.worker.camera.sources import Drawn
+from tests.support.network_camera import listening
 
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:0\r\n"
@@ -107,14 +108,6 @@ def _rtp_jpeg(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Itera
         yield head + scan[offset : offset + _FRAGMENT]
 
 
-@asynccontextmanager
-async def rtsp_camera() -> AsyncIterator[RtspCamera]:
+def rtsp_camera() -> AbstractAsyncContextManager[RtspCamera]:
     """A camera that plays; gone at the end."""
-    camera = RtspCamera()
-    server = await asyncio.start_server(camera.serve, "127.0.0.1", 0)
-    camera.port = server.sockets[0].getsockname()[1]
-    try:
-        yield camera
-    finally:
-        server.close()
-        await camera.close()
+    return listening(RtspCamera())

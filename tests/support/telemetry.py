@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +14,7 @@ from protocol.credentials import PskCredential
 from protocol.formats import ContentFormat
 from protocol.report import OtaReason, OtaReport, OtaState, encode_report
 from provisioning.management import Management
-from tests.support.provisioning import PATIENCE, BackgroundCloud
+from tests.support.provisioning import BackgroundCloud
 
 Json = dict[str, Any]
 
@@ -103,7 +102,7 @@ def stream(cloud: BackgroundCloud, device_id: str, path: str, documents: Iterabl
         for document in documents:
             cloud.cloud.store.stream.add(project, device_id, path.split("/"), document)
 
-    cloud.in_its_loop(add)
+    cloud.running.call(add)
 
 
 class SpeakingDevice:
@@ -113,13 +112,15 @@ class SpeakingDevice:
         self, cloud: BackgroundCloud, management: Management, name: str, cohort: str
     ) -> None:
         self.id = management.create_device(name, cohort_id=cohort).id
-        self._cloud = cloud
+        self._running = cloud.running
         identity = management.add_psk(self.id, name, f"key-of-{name}").identity
         credential = PskCredential(identity, f"key-of-{name}".encode())
-        self._link: ClientLink = self._in_loop(connect(*cloud.cloud.coap_address, credential))
+        self._link: ClientLink = self._running.wait_for(
+            connect(*cloud.cloud.coap_address, credential)
+        )
 
     def close(self) -> None:
-        self._in_loop(self._link.close())
+        self._running.wait_for(self._link.close())
 
     def runs(
         self,
@@ -154,8 +155,5 @@ class SpeakingDevice:
             payload=body,
             content_format=int(ContentFormat.JSON),
         )
-        answer = self._in_loop(self._link.request(message))
+        answer = self._running.wait_for(self._link.request(message))
         assert answer.code.is_successful(), f"{path}: {answer.code} {answer.payload!r}"
-
-    def _in_loop(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._cloud.loop).result(PATIENCE)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.link import link_to
 from demo.stage import CloudProcess
 from provisioning.pki import KeyPair, create_ca, issue_device
-from tests.support.background_link import link_in_background
+from tests.support.background import in_background
 from tests.system.conftest import PATIENCE, Bench
 
 pytestmark = pytest.mark.system
@@ -94,8 +95,9 @@ def test_wrong_credentials_are_explained_while_the_model_serves_on(
 def test_a_wrong_host_name_is_named(bench: Bench) -> None:
     found = certificate(bench, bench.folder / "own", trusted=True)
     port = int(bench.cloud.address.coap.rpartition(":")[2])
-    with link_in_background(("127.0.0.1", port), host="127.0.0.2") as link:
-        served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{link.address[1]}")
+    target = ("127.0.0.1", port)
+    with in_background(lambda: link_to(target, host="127.0.0.2", own_process=False)) as link:
+        served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{link.it.address[1]}")
         status = bench.device.await_status(
             "the error is known", lambda s: "host name" in (s["link_error"] or ""), PATIENCE
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.link import link_to
 from demo.stage import CloudProcess, Document
-from tests.support.background_link import link_in_background
+from tests.support.background import in_background
 from tests.support.on_disk import only_verified_bytes_are_reachable
 from tests.system.conftest import PATIENCE, Bench, make_bench
 
@@ -88,8 +89,8 @@ def await_bytes(bench: Bench, count: int) -> None:
 def test_a_killed_download_fetches_at_most_one_checkpoint_again(bench: Bench) -> None:
     size, dice = 600_000, random.Random(7)
     host, _, port = bench.cloud.address.coap.removeprefix("coaps://").rpartition(":")
-    with link_in_background((host, int(port))) as link:
-        relayed = f"coaps://127.0.0.1:{link.address[1]}"
+    with in_background(lambda: link_to((host, int(port)), own_process=False)) as link:
+        relayed = f"coaps://127.0.0.1:{link.it.address[1]}"
         pace = {"EDGEFERRY_GOLIOTH__URI": relayed, "EDGEFERRY_GOLIOTH__REQUESTS_PER_SECOND": "300"}
         bench.device.start("worker")
         bench.device.start("run", pace)
@@ -102,7 +103,7 @@ def test_a_killed_download_fetches_at_most_one_checkpoint_again(bench: Bench) ->
             bench.device.start("run", pace)
         bench.await_served("killed-1")
         allowed = (size + kills * CHECKPOINT) * OVERHEAD + 40_000
-        assert size < link.statistics().down.passed_bytes < allowed
+        assert size < link.wait_for(link.it.statistics()).down.passed_bytes < allowed
 
 
 def test_a_killed_worker_comes_back_with_the_active_release(bench: Bench) -> None:
