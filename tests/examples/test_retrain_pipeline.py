@@ -29,7 +29,7 @@ PIPELINE = Path(__file__).parents[2] / "examples" / "retrain-pipeline"
 PER_SITE = PIPELINE.with_name("per-site")
 NORTH, SOUTH = EXAMPLES["per-site"]
 # A tenth of a minute is little to judge a release by, and this machine is busy with other tests.
-PROMOTE = "--observe-minutes 0.1 --frames 40 --every 4 --timeout-minutes 4 "
+PROMOTE = "--observe-minutes 0.1 --frames 40 --every 2 --timeout-minutes 4 "
 MARGINS = "--errors-margin 20 --dropped-margin 50 --latency-margin 2000 --confidence-margin 0.3"
 PATIENCE = 120.0
 
