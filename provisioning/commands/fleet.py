@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provisioning.commands.looks import Looks
 from provisioning.commands.options import CLOUD, PACKAGES, JsonOption, configured, management_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import Group
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from provisioning.operator_settings import OperatorSettings
     from provisioning.recent import Figures
 
-    Look = Callable[[], tuple[list[DeviceView], Mapping[str, Figures]]]
+    Seen = tuple[list[DeviceView], Mapping[str, Figures]]
+    Look = Callable[[], Seen]
 
 _WHY = 200  # characters of a device's own words
 _MEASURED = ("frames/min", "confidence", "drift")
@@ -64,7 +66,7 @@ def fleet(
     with management_of(settings) as management:
         view = FleetView(management, settings.release_packages, cohort)
 
-        def look() -> tuple[list[DeviceView], Mapping[str, Figures]]:
+        def look() -> Seen:
             return view.look(lambda: None), recent_figures(management)
 
         if watch:
@@ -94,16 +96,23 @@ def _watch(look: Look, every: float, *, as_json: bool) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     try:
         if as_json:
-            while True:
-                document = _document(*look())
-                typer.echo(json.dumps(document, ensure_ascii=False, default=str))
-                time.sleep(every)
+            for found in _looks(look, every):
+                typer.echo(json.dumps(_document(*found), ensure_ascii=False, default=str))
         with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(_table(*look(), console.width), refresh=True)
-                time.sleep(every)
+            for found in _looks(look, every):
+                live.update(_table(*found, console.width), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def _looks(look: Look, every: float) -> Iterator[Seen]:
+    """What there is to see, for ever; an outage after the first look is waited out."""
+    looks = Looks(look)
+    found = looks.first()
+    while True:
+        yield found
+        time.sleep(every)
+        found = looks.again(found)
 
 
 def _document(devices: list[DeviceView], figures: Mapping[str, Figures]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provisioning.commands.deploy import document_of, show_deployed, show_plan
+from provisioning.commands.looks import Looks
 from provisioning.commands.options import (
     CLOUD,
     PACKAGES,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from provisioning.resources import Deployment
 
 _CRITERIA = "Criteria"
-
-_log = logging.getLogger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -155,9 +153,9 @@ def _watch(
 
     An outage after the first look is waited out, within the same patience.
     """
-    from provisioning.analysis.promotion import Outcome, decision
+    from provisioning.analysis.promotion import Outcome, decision, judge
 
-    began, looks = time.monotonic(), _Looks(promotion, criteria)
+    began, looks = time.monotonic(), Looks(lambda: judge(promotion.look(), criteria))
     with _progress() as show:
         found = looks.first()
         while True:
@@ -168,34 +166,6 @@ def _watch(
                 return found
             time.sleep(every)
             found = looks.again(found)
-
-
-class _Looks:
-    """Looks at a promotion; once it is seen, an outage leaves what was known before."""
-
-    def __init__(self, promotion: Promotion, criteria: Criteria) -> None:
-        self._promotion, self._criteria = promotion, criteria
-        self._away = False
-
-    def first(self) -> list[Criterion]:
-        from provisioning.analysis.promotion import judge
-
-        return judge(self._promotion.look(), self._criteria)
-
-    def again(self, before: list[Criterion]) -> list[Criterion]:
-        from provisioning.errors import RateLimited, ServerFailed, Unreachable
-
-        try:
-            found = self.first()
-        except (Unreachable, ServerFailed, RateLimited) as error:
-            if not self._away:
-                _log.warning("nothing new is known for now, still waiting: %s", error)
-            self._away = True
-            return before
-        if self._away:
-            _log.warning("the cloud answers again")
-        self._away = False
-        return found
 
 
 @contextmanager

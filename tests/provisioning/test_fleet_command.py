@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from provisioning.fleet_view import view_of
+from provisioning.commands import fleet as command
+from provisioning.commands import looks as outages
+from provisioning.errors import Unreachable
+from provisioning.fleet_view import DeviceView, FleetView, view_of
 from provisioning.metrics import METRICS_PATH
 from provisioning.resources import Device
 from tests.support.provisioning import BackgroundCloud, Operator
@@ -116,3 +122,44 @@ def test_the_command_shows_the_devices_of_a_cohort(
     wide = connected.edgeferry("fleet", COLUMNS="140").output
     assert "1200        0.90        0.31   never connected" in wide
     assert "no cohort typo" in connected.edgeferry("fleet", "--cohort", "typo").error
+
+
+def test_watched_it_says_what_changes_over_an_outage_until_ctrl_c(
+    connected: Operator,
+    running_cloud: BackgroundCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen, looks = FleetView.look, 0
+
+    def look(view: FleetView, tick: Callable[[], None]) -> list[DeviceView]:
+        nonlocal looks
+        looks += 1
+        if looks in {2, 3}:
+            raise Unreachable("GET devices", "nobody answers")
+        return seen(view, tick)
+
+    with running_cloud.management() as management:
+        cohort = management.create_cohort("watched")
+
+        def between_looks(seconds: float) -> None:
+            assert seconds == 2
+            if looks == 3:
+                management.create_device("watched-1", cohort_id=cohort)
+            if looks >= 4:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(FleetView, "look", look)
+        monkeypatch.setattr(command, "time", SimpleNamespace(sleep=between_looks))
+        watching = ("fleet", "--cohort", "watched", "--watch", "--every", "2")
+        run = connected.edgeferry(*watching, "--json")
+        assert run.status == 0, run.error
+        summaries = [json.loads(line)["summary"] for line in run.output.splitlines()]
+        assert summaries == [{"offline": 0}] * 3 + [{"awaited": 1, "offline": 1}]
+        assert [
+            record.getMessage() for record in caplog.records if record.name == outages.__name__
+        ] == [
+            "nothing new is known for now, still waiting: GET devices: nobody answers",
+            "the cloud answers again",
+        ]
+        assert "watched-1" in connected.edgeferry(*watching).output

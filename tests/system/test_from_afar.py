@@ -40,6 +40,12 @@ class Api:
             answer = self._http.post("/settings", json={**setting, **scope})
             assert answer.status_code == 200, answer.text
 
+    def logs(self) -> dict[str, dict[str, Any]]:
+        """The newest line of each module in the device's log."""
+        answer = self._http.get("/logs", params={"deviceId": self._device})
+        assert answer.status_code == 200, answer.text
+        return {line["module"]: line for line in answer.json()["list"][::-1]}
+
     def close(self) -> None:
         self._http.close()
 
@@ -81,3 +87,20 @@ def test_a_worker_restarted_from_afar_goes_by_the_settings_again(bench: Bench, a
         PATIENCE,
         bench.device.log_tail,
     )
+
+
+def test_a_camera_that_is_not_there_is_in_the_cloud_s_log(bench: Bench, api: Api) -> None:
+    missing = bench.folder / "pictures"
+    bench.tables["worker"] = {"source": f"dir:{missing}"}
+    bench.device.configure(bench.tables)
+    bench.device.start("worker")
+    bench.device.start("run")
+    line = await_that(
+        "the worker's line arrives",
+        lambda: api.logs().get("agent.worker.camera.capture"),
+        PATIENCE,
+        bench.device.log_tail,
+        every=0.5,
+    )
+    assert line["level"] == "ERROR"
+    assert str(missing) in line["message"]

@@ -19,6 +19,7 @@ import demo
 from localcloud.calls import Calls
 from localcloud.cloud import LocalCloud
 from localcloud.console.deliveries import history
+from localcloud.console.signatures import SIGNATURE_PACKAGE
 from localcloud.console.visit import Visit
 from localcloud.settings import CloudSettings
 from protocol.client import ClientLink
@@ -227,6 +228,23 @@ async def test_what_a_canary_has_is_promoted_to_another_cohort(scene: Scene) -> 
     await expect(dialog).to_be_hidden()
     [promoted] = history(scene.visit, "production")
     assert promoted.versions == {"ai-model": "2"}
+
+
+async def test_what_devices_with_a_pinned_key_would_refuse_is_not_started(scene: Scene) -> None:
+    page, store, project = scene.visitor.page, scene.bench.cloud.store, scene.visit.project_id
+    [promoted] = history(scene.visit, "production")
+    signature = store.artifacts.create(project, SIGNATURE_PACKAGE, "7", b"by somebody's key")
+    store.deployments.create(
+        project, "production", "signed", [*promoted.artifact_ids, signature.id]
+    )
+    await page.locator(".ef-promote").get_by_role("button", name="Review").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("signature-missing")
+    await expect(dialog).to_contain_text("edgeferry deploy --cohort production")
+    await expect(dialog.get_by_role("button", name="Start deployment")).to_be_disabled()
+    await scene.visitor.photograph("unsigned")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_be_hidden()
 
 
 async def test_a_device_answers_a_call_and_shows_what_it_sent(scene: Scene) -> None:
