@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
-from agent.journal.schema import journal_errors
-
 BEGUN_FACT = "calls"
 KEPT = 16
 
@@ -22,7 +20,7 @@ class Facts(Protocol):
         """What was noted under that name."""
 
     def note_fact(self, name: str, value: str) -> None:
-        """Remember something."""
+        """Remember something. Raises Postponed when the disk refuses."""
 
 
 class BegunBefore(Exception):  # noqa: N818 - reads as what happened
@@ -45,6 +43,5 @@ class BegunCalls:
                 "then; look at status and explain, and call anew if it is still wanted"
             )
         ids = [*self._ids, call_id][-KEPT:]
-        with journal_errors():
-            self._facts.note_fact(BEGUN_FACT, json.dumps(ids))
+        self._facts.note_fact(BEGUN_FACT, json.dumps(ids))
         self._ids = ids

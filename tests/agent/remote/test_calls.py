@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ from agent.worker.errors import ControlError
 from protocol.errors import LinkLost
 from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcCode, RpcResult, encode_result
+from states.ports import Postponed
+from states.reasons import Transient
 from tests.support.device_and_cloud import RemoteDevice, remote_device, until
 from tests.support.worker_harness import running_worker
 
@@ -189,7 +190,7 @@ class Facts:
 
     def note_fact(self, name: str, value: str) -> None:
         if self._full:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise Postponed(Transient.DISK_FULL, "journal: database or disk is full")
         self.known[name] = value
 
 
