@@ -66,12 +66,12 @@ wheel: $(READY)   ## Build the wheel and the source archive in dist/, the same b
 	@rm -f dist/edgeferry-*
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist
 
-# For another machine: make wheelhouse PIP_ARGS='--platform manylinux_2_28_aarch64
-# --python-version 3.11 --only-binary :all:'
+# For another machine, see docs/install.md: make wheelhouse PIP_ARGS='--platform … --only-binary :all:'
+# For a local cloud on a site without network: make wheelhouse EXTRAS=cloud,operator
 wheelhouse: wheel ## Collect the wheel and all it needs in dist/wheelhouse, for devices without network
 	@rm -rf dist/wheelhouse
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt \
-	  --dest dist/wheelhouse $(PIP_ARGS) dist/edgeferry-*.whl
+	  --dest dist/wheelhouse $(PIP_ARGS) "$$(echo dist/edgeferry-*.whl)$(if $(EXTRAS),[$(EXTRAS)])"
 	@du -sh dist/wheelhouse
 
 deb: wheelhouse   ## Make a Debian package in dist/ for machines like this one

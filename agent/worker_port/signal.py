@@ -72,6 +72,11 @@ class SignalWorker:
         try:
             pid = _script_pid(self._pid_file.read_text())
             os.kill(pid, number)
+        except PermissionError as error:
+            raise Postponed(
+                Transient.WORKER_AWAY,
+                f"{self._pid_file}: {error}; run the inference script as the agent's user",
+            ) from error
         except (OSError, ValueError) as error:
             raise Postponed(
                 Transient.WORKER_AWAY,

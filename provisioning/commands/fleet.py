@@ -88,16 +88,16 @@ def _once(look: Look, *, as_json: bool) -> None:
 
 
 def _watch(look: Look, every: float, *, as_json: bool) -> None:
-    import json
-
     from rich.console import Console
     from rich.live import Live
+
+    from provisioning.commands.output import print_json
 
     console = Console(highlight=False, emoji=False, markup=False)
     try:
         if as_json:
             for found in _looks(look, every):
-                typer.echo(json.dumps(_document(*found), ensure_ascii=False, default=str))
+                print_json(_document(*found), indent=None)
         with Live(console=console, auto_refresh=False) as live:
             for found in _looks(look, every):
                 live.update(_table(*found, console.width), refresh=True)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -66,9 +67,15 @@ class Report:
             typer.echo(f"→ {step}")
 
 
-def print_json(document: object) -> None:
-    """Print JSON for scripts."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+def print_json(document: object, *, indent: int | None = 2) -> None:
+    """Print JSON for scripts, times as RFC 3339; ``indent`` None for one line, at once."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, default=_plain)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def print_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:

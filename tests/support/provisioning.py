@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from localcloud.launch import describe, write_operator_file
 from localcloud.settings import CloudSettings
 from provisioning.management import Management
 from tests.support.background import Background, in_background
+from tests.support.json_outputs import check_output
 
 PASSPHRASE = "correct horse battery"
 
@@ -38,11 +39,15 @@ class Run:
     status: int
     output: str
     error: str
+    words: Sequence[str]
+    """What was typed after ``edgeferry``."""
 
     @property
     def document(self) -> Any:
-        """The JSON it printed."""
-        return json.loads(self.output)
+        """The JSON it printed, which is as documented."""
+        document = json.loads(self.output)
+        check_output(self.words, document)
+        return document
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -85,12 +90,12 @@ class Operator:
         given = {name: value or None for name, value in environment.items()}
         result = CliRunner().invoke(app, words, env=given)
         if result.exception is None or isinstance(result.exception, SystemExit):
-            return Run(result.exit_code, result.stdout, result.stderr)
+            return Run(result.exit_code, result.stdout, result.stderr, words)
         assert isinstance(result.exception, Exception)
         status = exit_status_of(result.exception)
         if status is None:
             raise result.exception
-        return Run(status, result.stdout, str(result.exception))
+        return Run(status, result.stdout, str(result.exception), words)
 
     def done(self, *arguments: str | Path, **env: str) -> Run:
         """The same, for a command that must succeed."""
