@@ -18,6 +18,8 @@ WRITTEN = (".", "docs", "demo", "examples")
 """Folders with pages; the rest of the tree holds copies and caches."""
 
 _NOT_CHECKED = re.compile(r"<!--\s*not checked:\s*\S.*-->", re.DOTALL)
+_NOT_WALKED = re.compile(r"<!--\s*not walked:\s*\S.*-->", re.DOTALL)
+_FILE = re.compile(r"`([\w/.-]+\.(?:toml|py))`")
 _PROMPT = re.compile(r"^(?:device|operator)?[$#] +")
 _ASSIGNMENT = re.compile(r"^\w+=\S*$")
 
@@ -30,8 +32,24 @@ class Block:
     line: int
     language: str
     text: str
-    excused: bool
-    """It stands below a comment that says why it can't be checked."""
+    above: str
+    """What stands directly above it."""
+
+    @property
+    def excused(self) -> bool:
+        """It stands below a comment that says why it can't be checked."""
+        return _NOT_CHECKED.search(self.above) is not None
+
+    @property
+    def walked(self) -> bool:
+        """Whether a reader who goes through the page types it; else a comment says why not."""
+        return not self.excused and _NOT_WALKED.search(self.above) is None
+
+    @property
+    def file(self) -> str | None:
+        """The file that the paragraph above says it is."""
+        named = _FILE.findall(self.above)
+        return str(named[-1]) if named else None
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -44,6 +62,19 @@ class Block:
                 yield line.strip()
             elif prompt := _PROMPT.match(line):
                 yield line[prompt.end() :].strip()
+
+    def dialogue(self) -> Iterator[tuple[str, list[str]]]:
+        """Each command typed at a prompt, with what is shown below it."""
+        typed, shown = "", list[str]()
+        for line in self.text.replace("\\\n", " ").splitlines():
+            if prompt := _PROMPT.match(line):
+                if typed:
+                    yield typed, shown
+                typed, shown = line[prompt.end() :].strip(), []
+            elif line.strip():
+                shown.append(line)
+        if typed:
+            yield typed, shown
 
 
 def pages() -> list[Path]:
@@ -64,9 +95,10 @@ def blocks(page: Path) -> Iterator[Block]:
     for token in _tokens(page):
         if token.type in ("fence", "code_block"):
             line = (token.map or [0])[0] + 1
-            excused = _NOT_CHECKED.search(above) is not None
-            yield Block(page, line, token.info.strip(), token.content, excused)
-        above = token.content if token.type == "html_block" else ""
+            yield Block(page, line, token.info.strip(), token.content, above)
+            above = ""
+        elif token.type in ("html_block", "inline"):
+            above = token.content
 
 
 def links(page: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ from protocol.client import connect
 from protocol.formats import ContentFormat
 from tests.localcloud.conftest import SETTINGS
 from tests.support.cloud import Bench, Operator, get
+from tests.support.json_outputs import read_output
 
 MODEL = bytes(5000)
 # The command as ``edgeferry cloud`` mounts it, without the other packages' commands.
@@ -59,7 +60,7 @@ async def _running(data: Path, *arguments: str) -> AsyncIterator[Running]:
     try:
         line = await process.stdout.readline()
         assert line, (await process.stderr.read()).decode()
-        running = Running(process, json.loads(line))
+        running = Running(process, read_output(["cloud"], line.decode()))
         yield running
         await running.operator.http.aclose()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ _SHARED = re.compile(r"\[[\w-]+\]\(#([\w-]+)\)")
 
 def _is_time(value: Any) -> bool:
     """RFC 3339 with its T: Python alone would be content without."""
-    return isinstance(value, str) and "T" in value and datetime.fromisoformat(value).tzinfo is not None
+    return (
+        isinstance(value, str) and "T" in value and datetime.fromisoformat(value).tzinfo is not None
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -37,7 +40,7 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-class DocumentedOtherwise(AssertionError):
+class DocumentedOtherwise(AssertionError):  # noqa: N818 - reads as what happened
     """An output is not what the page says."""
 
 
@@ -90,6 +93,13 @@ def check_output(words: Sequence[str], document: Any) -> None:
         raise DocumentedOtherwise(f"the page has no table for: {typed}")
     heading = max(known, key=len)
     form(heading).check(document, heading)
+
+
+def read_output(words: Sequence[str], printed: str) -> Any:
+    """The JSON that a command printed, which is as documented. Raises DocumentedOtherwise."""
+    document = json.loads(printed)
+    check_output(words, document)
+    return document
 
 
 def _is_of(heading: str, typed: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from localcloud.launch import describe, write_operator_file
 from localcloud.settings import CloudSettings
 from provisioning.management import Management
 from tests.support.background import Background, in_background
-from tests.support.json_outputs import check_output
+from tests.support.json_outputs import read_output
 
 PASSPHRASE = "correct horse battery"
 
@@ -45,9 +44,7 @@ class Run:
     @property
     def document(self) -> Any:
         """The JSON it printed, which is as documented."""
-        document = json.loads(self.output)
-        check_output(self.words, document)
-        return document
+        return read_output(self.words, self.output)
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -120,9 +117,11 @@ class BackgroundCloud:
 
 
 @contextmanager
-def cloud_in_background(folder: Path) -> Iterator[BackgroundCloud]:
-    """A cloud with the project ``warehouse``."""
-    settings = CloudSettings(coap_port=0, http_port=0, project="Warehouse")
+def cloud_in_background(
+    folder: Path, project: str = "Warehouse", rate_limit: float | None = 20.0
+) -> Iterator[BackgroundCloud]:
+    """A cloud with that project, whose id is its name in small letters."""
+    settings = CloudSettings(coap_port=0, http_port=0, project=project, rate_limit=rate_limit)
     with in_background(lambda: LocalCloud(folder, settings)) as running:
         addresses = running.call(lambda: describe(running.it))
         write_operator_file(addresses)

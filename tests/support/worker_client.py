@@ -98,3 +98,9 @@ def write_release(
     (folder / "ai-model.tflite").write_bytes(content)
     (folder / "labels.txt").write_text(labels, encoding="utf-8")
     return folder
+
+
+def activate(state_dir: Path, release: str) -> None:
+    """Flip ``current`` as the agent does: by renaming a new link over it."""
+    (state_dir / "current.new").symlink_to(f"releases/{release}")
+    (state_dir / "current.new").replace(state_dir / "current")

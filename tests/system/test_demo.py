@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.stage import EDGEFERRY
+from tests.support.json_outputs import read_output
 
 pytestmark = pytest.mark.system
 
@@ -43,7 +43,7 @@ def test_every_step_of_the_demo_holds_and_it_can_be_kept_until_ctrl_c(tmp_path: 
             playing.send_signal(signal.SIGINT)
             printed, _ = playing.communicate(timeout=60)
         assert playing.returncode == 0
-    lines = json.loads(printed)
+    lines = read_output(["demo"], printed)
     assert all(line["held"] for line in lines)
     first, second, *refused, resumed, back = lines
     assert first["accuracy"] < second["accuracy"]

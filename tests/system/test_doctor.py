@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tarfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from demo.stage import EDGEFERRY
+from tests.support.json_outputs import read_output
 from tests.system.conftest import PATIENCE, Bench
 from tests.system.test_credentials import certificate
 
@@ -25,7 +25,7 @@ def edgeferry(bench: Bench, *arguments: str) -> subprocess.CompletedProcess[str]
 def doctor(bench: Bench, *options: str) -> tuple[int, dict[str, list[Any]]]:
     """The exit status, and the texts of each level."""
     ended = edgeferry(bench, "doctor", "--json", *options)
-    findings = json.loads(ended.stdout)["findings"]
+    findings = read_output(["doctor"], ended.stdout)["findings"]
     by_level: dict[str, list[Any]] = {"ok": [], "warning": [], "error": []}
     for finding in findings:
         by_level[finding["level"]].append(f"{finding['group']}: {finding['text']}")

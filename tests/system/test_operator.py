@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from demo.stage import EDGEFERRY
+from tests.support.json_outputs import read_output
 from tests.system.conftest import PATIENCE, Bench
 
 pytestmark = pytest.mark.system
@@ -37,7 +37,7 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
         left = bench.await_served(version)["active"]["id"]
     went_back = command(bench, "rollback", "--json")
     assert went_back.returncode == 0, went_back.stderr
-    answer = json.loads(went_back.stdout)
+    answer = read_output(["rollback"], went_back.stdout)
     assert answer["left"]["id"] == left
     assert answer["serves"]["packages"]["ai-model"]["version"] == "1"
     status = bench.await_served("1")
@@ -45,10 +45,11 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
     agent_socket = bench.device.state_dir / "agent.sock"
     assert agent_socket.stat().st_mode & 0o777 == 0o600
 
-    again = command(bench, "retry")
-    assert again.stdout == f"release {left} is tried again now\n"
+    again = read_output(["retry"], command(bench, "retry", "--json").stdout)
+    assert again["said"] == f"release {left} is tried again now"
     served = bench.await_served("3")["active"]["id"]
-    assert command(bench, "reload").stdout == f"{served} was loaded anew\n"
+    loaded = read_output(["reload"], command(bench, "reload", "--json").stdout)
+    assert loaded["release"] == served
 
     nonsense = command(bench, "rollback", "--to", "0123456789abcdef")
     assert nonsense.returncode == 1
@@ -78,7 +79,7 @@ def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -
     assert status["active"]["id"] == serving
     bench.device.stop()
 
-    story = json.loads(command(bench, "explain", "--json").stdout)
+    story = read_output(["explain"], command(bench, "explain", "--json").stdout)
     assert story["outcome"] == "rolled-back"
     assert story["replaces"]["id"] == serving
     assert [step["state"] for step in story["steps"]][-2:] == ["reporting", "idle"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 
 import pytest
 
 from agent.commands.display import show_status
 from demo.stage import EDGEFERRY, CloudProcess, Document, await_that
+from tests.support.json_outputs import read_output
 from tests.support.worker_harness import assert_balanced
 from tests.system.conftest import LABELS, PATIENCE, Bench
 
@@ -185,16 +185,20 @@ def test_the_inspecting_commands_answer_for_people_and_scripts(running: Bench) -
     running.deploy("1")
     running.await_served("1")
 
-    status = json.loads(say(running, "status", "--json"))
+    status = read_output(["status"], say(running, "status", "--json"))
     keys = "state since connected active previous target rejected last_error next_try_in_s"
     assert {*keys.split(), "traffic", "worker"} <= status.keys()
-    assert json.loads(say(running, "releases", "--json"))[0]["role"] == "active"
-    assert json.loads(say(running, "history", "--json", "--limit", "1"))[0]["target"] == "idle"
+    (release,) = read_output(["releases"], say(running, "releases", "--json"))
+    assert release["role"] == "active"
+    (last,) = read_output(["history"], say(running, "history", "--json", "--limit", "1"))
+    assert last["target"] == "idle"
+    updates = ("history", "--updates", "--json")
+    assert read_output(updates, say(running, *updates))[-1]["outcome"] == "confirmed"
     assert "ai-model 1" in say(running, "status")
     assert "confirmed" in say(running, "history", "--updates")
     assert "downloading" in say(running, "history")
     running.device.stop()
-    stopped = json.loads(say(running, "status", "--json"))
+    stopped = read_output(["status"], say(running, "status", "--json"))
     assert (stopped["running"], stopped["connected"]) == (False, False)
     assert stopped["active"] == status["active"]
     assert stopped["worker"]["state"] == "away"

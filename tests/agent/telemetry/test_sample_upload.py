@@ -24,6 +24,7 @@ from agent.samples.upload_part import PART_BYTES
 from agent.store.files import Files
 from protocol.errors import LinkLost, ResponseError
 from tests.agent.telemetry.conftest import JOURNAL, Cloud
+from tests.support.json_outputs import read_output
 from tests.support.samples import add_sample, jpeg, reassembled
 
 SAMPLES = ("edgeferry", "samples")
@@ -249,7 +250,7 @@ async def test_the_command_shows_how_far_they_are(
         (tmp_path / "hold").write_text("everything")
         return CliRunner().invoke(device_app(), ["samples", *arguments], env=environment).output
 
-    assert json.loads(command("--json"))[0]["sent"] == {"parts": 3, "acknowledged": 1}
+    assert read_output(["samples"], command("--json"))[0]["sent"] == {"parts": 3, "acknowledged": 1}
     assert "1/3" in command()
     assert "nothing is sent now: download is on hold" in " ".join(command().split())
 
@@ -265,7 +266,7 @@ def test_commands_read_the_journal_of_an_agent_that_knew_no_uploads(
         open_journal(tmp_path / JOURNAL).close()
     environment = {"EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path)}
     status = CliRunner().invoke(device_app(), ["status", "--json"], env=environment).output
-    assert json.loads(status)["telemetry"] is None
+    assert read_output(["status"], status)["telemetry"] is None
     shown = CliRunner().invoke(device_app(), ["samples", "--json"], env=environment).output
     assert json.loads(shown) == []
 

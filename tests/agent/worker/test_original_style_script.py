@@ -12,7 +12,7 @@ import pytest
 
 from agent.worker_port.signal import SignalWorker
 from tests.support.tiny_models import TinyModel, reversed_colours
-from tests.support.worker_client import write_release
+from tests.support.worker_client import activate, write_release
 
 SCRIPT = Path(__file__).with_name("original_style_inference.py")
 
@@ -31,12 +31,6 @@ class Script:
         assert self._process.stdin
         self._process.stdin.write(b"frame\n")
         return await self.says()
-
-
-def activate(state_dir: Path, release: str) -> None:
-    """Flip ``current`` as the agent does: by renaming a new link over it."""
-    (state_dir / "current.new").symlink_to(f"releases/{release}")
-    (state_dir / "current.new").replace(state_dir / "current")
 
 
 @pytest.fixture

@@ -88,3 +88,14 @@ async def test_a_script_that_waits_for_its_first_model_holds_nothing_up(pid_file
     await worker.commit("r1", watch=True)
     with pytest.raises(Postponed, match=str(os.fspath(pid_file))):
         await worker.figures()
+
+
+async def test_a_script_of_another_user_is_said_to_be_one(
+    script: subprocess.Popen[str], pid_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_pid: int, _number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")  # which root's tests never meet
+
+    monkeypatch.setattr(os, "kill", refused)
+    with pytest.raises(Postponed, match="run the inference script as the agent's user"):
+        await SignalWorker(pid_file, lambda: None).figures()
