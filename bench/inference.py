@@ -25,8 +25,8 @@ second at full speed, latency and memory at 30 frames/s, and what the worker's p
 prepare pictures for a model our way and with Pillow, as the original does."""
 
 _EPILOG = """\
-Worker and bare loop run one after the other, in turns. The whole run takes about 4 minutes, --quick
-half of one. Leave the machine alone meanwhile."""
+Worker and bare loop run one after the other, in turns. The whole run takes about 6 minutes, --quick
+one. Leave the machine alone meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def full() -> Plan:
         for runtime in ("ai-edge-litert", "tflite-runtime")
         for pair in (demo_pair(), large_pair())
     ]
-    return Plan(Scale(rounds=3, seconds=5, prepared=300), tuple(subjects))
+    return Plan(Scale(turns=10, turn_seconds=2, seconds=5, prepared=300), tuple(subjects))
 
 
 def quick() -> Plan:
     """Both models on the default runtime."""
     subjects = (Subject(demo_pair(), "ai-edge-litert"), Subject(large_pair(), "ai-edge-litert"))
-    return Plan(Scale(rounds=1, seconds=3, prepared=50), subjects)
+    return Plan(Scale(turns=2, turn_seconds=2, seconds=3, prepared=50), subjects)
 
 
 async def measure(plan: Plan, folder: Path, console: Console) -> list[Row]:

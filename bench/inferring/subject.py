@@ -18,9 +18,10 @@ _READY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Scale:
-    """How often each is measured, for how many seconds, and how many pictures are prepared."""
+    """``turns`` of so many seconds at full speed, the seconds of all else, pictures prepared."""
 
-    rounds: int
+    turns: int
+    turn_seconds: float
     seconds: float
     prepared: int
 

@@ -14,7 +14,10 @@ from tests.support.tiny_models import TinyModel, reversed_colours
 
 async def test_a_tiny_run_has_a_row_for_everything(tmp_path: Path) -> None:
     tiny = Pair("tiny", (TinyModel().build(), reversed_colours().build()))
-    plan = Plan(Scale(rounds=1, seconds=0.3, prepared=2), (Subject(tiny, "ai-edge-litert"),))
+    plan = Plan(
+        Scale(turns=1, turn_seconds=0.3, seconds=0.3, prepared=2),
+        (Subject(tiny, "ai-edge-litert"),),
+    )
     rows = await measure(plan, tmp_path, Console(quiet=True))
     figures = {row.metric: row for row in rows}
     assert figures.keys() >= GOALS.keys()

@@ -131,7 +131,7 @@ class _Loaded:
     """The release's files and the runtime; after :meth:`open_model` all that serving takes."""
 
     def __init__(self, job: EngineJob) -> None:
-        from agent.worker.camera.frames import SLOT_BYTES, SLOTS
+        from agent.worker.camera.frames import SLOT_BYTES, SLOTS, frame_view
         from agent.worker.choices import Preprocessing
         from agent.worker.model.classifier import ClassifierSettings
         from agent.worker.model.material import read_material
@@ -143,6 +143,7 @@ class _Loaded:
         self._material = read_material(Path(job.model), Path(job.labels), own, settings)
         self._frames = mmap.mmap(job.frames, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
         self._top_k = job.top_k
+        self._view = frame_view
         self._classifier: Classifier
         self.description: dict[str, Any] = {"runtime": self._runtime.name}
 
@@ -177,9 +178,7 @@ class _Loaded:
             _send(worker, answer)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        from agent.worker.camera.frames import frame_view
-
-        picture = frame_view(self._frames, request["slot"], request["height"], request["width"])
+        picture = self._view(self._frames, request["slot"], request["height"], request["width"])
         prediction = self._classifier.classify(picture)
         best = prediction.best(self._classifier.labels, self._top_k)
         times = [round(prediction.preprocess_ms, 3), round(prediction.inference_ms, 3)]
