@@ -27,8 +27,9 @@ RESULTS_KEPT = 1000
 TALLIES_KEPT = 16
 # The engine gets its next frame so long before it should be done with the one in hand: it need not
 # wait for the way there and back, nor does the frame grow old there while a newer one comes. The
-# event loop's clock wakes up to a millisecond late, and a processor may have to be waited for.
-HAND_OVER_AHEAD_SECONDS = 0.0025
+# event loop's clock wakes up to a millisecond late, and a processor may have to be waited for, twice:
+# that the engine began is known by its answer to the frame before.
+HAND_OVER_AHEAD_SECONDS = 0.0035
 
 
 @dataclass

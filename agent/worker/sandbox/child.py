@@ -12,7 +12,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-LOW_PRIORITY = 15
+LOW_PRIORITY = 10
 OOM_SCORE = 500
 
 # Credentials may come to the agent in its environment; a child process gets none of them.
