@@ -22,7 +22,7 @@ requests/s, check it and report as the agent does. Then the cloud is restarted u
 _EPILOG = """\
 The cloud is the process of `edgeferry cloud`; the devices share a few other processes. Baselines
 are the run's smallest fleet times the devices: a ratio of 1 is linear growth. The whole run takes
-about 6 minutes, --quick half of one. Leave the machine alone meanwhile."""
+about 4 minutes, --quick half of one. Leave the machine alone meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ RESULTS_KEPT = 1000
 TALLIES_KEPT = 16
 # The engine gets its next frame so long before it should be done with the one in hand: it need not
 # wait for the way there and back, nor does the frame grow old there while a newer one comes. The
-# event loop's clock wakes up to a millisecond late, and a processor may have to be waited for, twice:
-# that the engine began is known by its answer to the frame before.
+# event loop's clock wakes up to a millisecond late, and a processor may have to be waited for: once
+# then, and once before, to learn from the last answer that the engine began.
 HAND_OVER_AHEAD_SECONDS = 0.0035
 
 
