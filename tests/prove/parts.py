@@ -61,7 +61,9 @@ def all_parts() -> tuple[Part, ...]:
     from tests.prove.good_models import parts as good_models
     from tests.prove.kill_sweep import parts as kill_sweep
     from tests.prove.link_chaos import parts as link_chaos
+    from tests.prove.month import parts as month
     from tests.prove.mutated_releases import parts as mutated_releases
+    from tests.prove.soak import parts as soak
     from tests.prove.surroundings import parts as surroundings
 
     return (
@@ -72,4 +74,6 @@ def all_parts() -> tuple[Part, ...]:
         *faults(),
         *surroundings(),
         *kill_sweep(),
+        *soak(),
+        *month(),
     )

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
-from tests.prove import crash_states, faults, good_models, kill_sweep, link_chaos, surroundings
+from tests.prove import (
+    crash_states,
+    faults,
+    good_models,
+    kill_sweep,
+    link_chaos,
+    month,
+    soak,
+    surroundings,
+)
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.bad_surroundings import can_be_built
@@ -86,6 +95,30 @@ async def _trouble_of_each_kind(folder: Path, names: list[str]) -> Proof:
     assert proof.broken == []
     assert proof.done == len(names)
     return proof
+
+
+@pytest.mark.long
+@pytest.mark.system
+async def test_updates_without_end_lose_no_frame(tmp_path: Path) -> None:
+    proof = await soak.prove(tmp_path, Budget(20.0), _nobody_looks, lanes=1)
+    assert proof.broken == []
+    assert proof.counts["swaps"] >= soak.FEWEST_UPDATES
+    assert proof.counts["frames captured"] > 0
+
+
+def test_what_grows_is_told_from_what_varies() -> None:
+    assert soak.quarters(range(100)) == (37, 87)
+    assert not soak.has_grown("descriptors", 20.0, 22.9)
+    assert soak.has_grown("descriptors", 20.0, 23.1)
+    assert not soak.has_grown("memory", 50e6, 51e6)
+    assert soak.has_grown("memory", 50e6, 60e6)
+
+
+async def test_a_simulated_day_stays_within_its_bounds(tmp_path: Path) -> None:
+    proof = await month.prove(tmp_path, Budget(0), _nobody_looks, days=1)
+    assert proof.broken == []
+    assert proof.counts["transitions: confirm"] >= 1
+    assert proof.counts["delivered: metrics"] > 100
 
 
 def test_every_trouble_comes_after_each_commit_of_an_update() -> None:

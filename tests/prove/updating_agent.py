@@ -20,7 +20,7 @@ from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
-from agent.journal.journal import SqliteJournal
+from agent.journal.journal import Announce, SqliteJournal
 from agent.store.files import Files
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
@@ -172,13 +172,32 @@ class UpdatingAgent:
             root, names=PackageNames(), reserve_bytes=0, keep_releases=0, files=files
         )
         self.store.prepare()
-        self.journal = SqliteJournal(root / "state.db", Announcer(self._active_release))
+        self.journal = self.open_journal(root / "state.db", Announcer(self._active_release))
         self._scenario = scenario
         self.opened()
-        self.conductor = Conductor(self._ports(root), _policy())
+        self.conductor = Conductor(self._ports(root), self.policy())
+
+    def open_journal(self, path: Path, announce: Announce) -> SqliteJournal:
+        """The journal; called once."""
+        return SqliteJournal(path, announce)
+
+    def policy(self) -> Policy:
+        """The law's numbers: no wait is a long one."""
+        return Policy(
+            first_retry=SOON,
+            longest_retry=SOON,
+            retry_after_start=SOON,
+            window=WindowLimits(frames=2, least_frames=1),
+            figures_interval=SOON,
+            idle_interval=SOON,
+        )
 
     def opened(self) -> None:
         """Called when the journal is open and nothing has been made of it yet."""
+
+    def gate(self, root: Path) -> FileGate:
+        """When what may be done: at any time."""
+        return FileGate(root, Gates())
 
     def _active_release(self) -> Release | None:
         active = self.store.active()
@@ -195,7 +214,7 @@ class UpdatingAgent:
             signatures=SignatureDocuments(store, PackageNames().handled),
             verifier=Foreseeing(fates),
             worker=Fated(fates, store.active()),
-            gate=FileGate(root, Gates()),
+            gate=self.gate(root),
             clock=LoopClock(),
         )
 
@@ -205,14 +224,3 @@ class UpdatingAgent:
         async with asyncio.timeout(PATIENCE):
             while conductor.has_news or conductor.update is not None:
                 await conductor.step()
-
-
-def _policy() -> Policy:
-    return Policy(
-        first_retry=SOON,
-        longest_retry=SOON,
-        retry_after_start=SOON,
-        window=WindowLimits(frames=2, least_frames=1),
-        figures_interval=SOON,
-        idle_interval=SOON,
-    )
