@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 from agent.control import Method, Parameters
 from agent.service.logs import CLOUD, add_cloud_handler, one_line
@@ -25,6 +26,7 @@ class LogLines(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.name = CLOUD
+        self._instance = uuid4().hex
         self._lines: deque[dict[str, Any]] = deque()
         self._left_out = 0
 
@@ -50,10 +52,17 @@ class LogLines(logging.Handler):
         return {"log-lines": self.take}
 
     async def take(self, _parameters: Parameters) -> dict[str, Any]:
-        """The lines since the last call, oldest first, and how many there was no room for."""
+        """The lines since the last call, oldest first, and how many there was no room for.
+
+        ``instance`` differs from one start of the worker to the next.
+        """
         self.acquire()
         try:
-            taken = {"lines": list(self._lines), "left_out": self._left_out}
+            taken = {
+                "instance": self._instance,
+                "lines": list(self._lines),
+                "left_out": self._left_out,
+            }
             self._lines.clear()
             self._left_out = 0
         finally:

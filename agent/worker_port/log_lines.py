@@ -31,8 +31,9 @@ class Line(BaseModel):
 
 
 class Lines(BaseModel):
-    """What the worker said since the last look."""
+    """What the worker said since the last look; ``instance`` tells one start from the next."""
 
+    instance: str
     lines: list[Line]
     left_out: NonNegativeInt
 
@@ -45,12 +46,13 @@ class LineSource(Protocol):
 
 
 class WorkerLines:
-    """Asks the worker for its lines, and says when it stays away. ``cloud`` takes them."""
+    """Asks the worker for its lines, and says when it ended or stays away. ``cloud`` takes them."""
 
     def __init__(self, worker: LineSource, cloud: logging.Handler) -> None:
         self._worker = worker
         self._cloud = cloud
         self._in_vain = 0
+        self._instance: str | None = None
         self._trouble = Trouble(logger, "the worker")
 
     async def run(self) -> None:
@@ -76,6 +78,10 @@ class WorkerLines:
         self._hand_on(said)
 
     def _hand_on(self, said: Lines) -> None:
+        if self._instance not in {None, said.instance}:
+            # Asked for or not: what was counted and not told yet is gone.
+            logger.warning("the worker ended, and was started again")
+        self._instance = said.instance
         if said.left_out:
             text = f"{said.left_out} lines of the worker were left out; its own log has them"
             self._tell(Line(level=logging.WARNING, logger=__name__, message=text))

@@ -38,7 +38,7 @@ async def test_each_line_is_given_away_once_and_what_is_too_much_is_counted() ->
                 "message": "unforeseen: ValueError: no such picture",
             }
         ]
-        assert await lines.take({}) == {"lines": [], "left_out": 0}
+        assert await lines.take({}) == {**taken, "lines": []}
         for number in range(KEPT + 2):
             log.warning("line %d", number)
     log.warning("nobody hears this")
@@ -77,6 +77,9 @@ async def test_a_killed_engine_and_a_lost_camera_are_among_them(tmp_path: Path) 
     assert "release a" in modules["agent.worker.engines.recovery"]
 
 
+NOTHING = {"instance": "first", "lines": [], "left_out": 0}
+
+
 class Worker:
     """Answers as it is told, the last answer again and again."""
 
@@ -107,7 +110,7 @@ async def test_lines_arrive_as_the_worker_said_them_from_the_operators_level_on(
         {"level": logging.WARNING, "logger": "agent.worker.preview", "message": "100 % of it"},
         {"level": logging.INFO, "logger": "agent.worker", "message": "all is well"},
     ]
-    await WorkerLines(Worker({"lines": said, "left_out": 3}), cloud).look()
+    await WorkerLines(Worker({**NOTHING, "lines": said, "left_out": 3}), cloud).look()
     assert cloud.records == [
         ("WARNING", port.__name__, "3 lines of the worker were left out; its own log has them"),
         ("WARNING", "agent.worker.preview", "100 % of it"),
@@ -115,7 +118,6 @@ async def test_lines_arrive_as_the_worker_said_them_from_the_operators_level_on(
 
 
 AWAY = Postponed(Transient.WORKER_AWAY, "worker.sock: no such file; is edgeferry worker running?")
-NOTHING = {"lines": [], "left_out": 0}
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,11 @@ NOTHING = {"lines": [], "left_out": 0}
         ([AWAY], ["is edgeferry worker running?"]),
         ([AWAY] * AWAY_LOOKS + [NOTHING, AWAY], ["is edgeferry worker running?"] * 2),
         ([WorkerProtocolError("log-lines: unknown-method")], ["unknown-method"]),
-        ([{"lines": "none"}], ["2 validation errors"]),
+        ([{"lines": "none"}], ["3 validation errors"]),
+        ([NOTHING, AWAY, {**NOTHING, "instance": "second"}], ["ended, and was started again"]),
     ],
 )
-async def test_a_worker_that_stays_away_or_is_odd_is_told_once_an_outage(
+async def test_a_worker_that_ends_stays_away_or_is_odd_is_told_once(
     answers: list[dict[str, Any] | Exception], warnings: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = WorkerLines(Worker(*answers), Cloud())
