@@ -211,7 +211,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}; name another file with --config") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path}: no valid TOML: {error}") from error
 
 

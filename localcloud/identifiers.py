@@ -64,7 +64,7 @@ def timestamp() -> str:
 def format_timestamp(nanoseconds: int) -> str:
     """Nanoseconds since 1970 as RFC 3339 text in UTC."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_to_seconds(datetime.fromtimestamp(seconds, UTC))}.{rest:09d}Z"
 
 
 def floor_timestamp(text: str, seconds: float) -> str:
@@ -84,7 +84,12 @@ def parse_timestamp(text: str) -> str:
     """RFC 3339 text from a caller in the form :func:`timestamp` writes. Raises InvalidArgument."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidArgument(f"{text!r} is no RFC 3339 time") from error
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond * 1000:09d}Z"
+    return f"{_to_seconds(moment)}.{moment.microsecond * 1000:09d}Z"
+
+
+def _to_seconds(moment: datetime) -> str:
+    # Not by strftime, which writes early years with fewer digits.
+    return moment.replace(tzinfo=None, microsecond=0).isoformat()

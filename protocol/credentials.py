@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from protocol.errors import CredentialError
+from protocol.x509_reading import UNREADABLE, looked_through
 
 
 def utc_now() -> datetime:
@@ -148,6 +150,12 @@ def load_key_pair(certificate: Path, key: Path) -> KeyPair:
     """Read a PEM chain and its EC private key; raises :class:`CredentialError` naming the file."""
     chain = load_certificates(certificate)
     private_key = _load_key(key)
+    try:
+        looked_through(chain[0])
+    except UNREADABLE as error:
+        raise CredentialError(
+            certificate, f"the certificate can't be read ({error})", "issue a new one"
+        ) from error
     if private_key.public_key() != chain[0].public_key():
         raise CredentialError(
             key,
@@ -162,7 +170,7 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """Read every certificate of a PEM file; raises :class:`CredentialError` naming the file."""
     try:
         return tuple(x509.load_pem_x509_certificates(_read(path)))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CredentialError(
             path,
             f"no PEM certificate in it ({error})",
@@ -177,7 +185,7 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
         raise CredentialError(
             path, "the private key is encrypted", "store it unencrypted, readable by its user only"
         ) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CredentialError(
             path, "no PEM private key in it", "convert DER with: openssl pkey -inform der"
         ) from error

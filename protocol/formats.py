@@ -1,15 +1,15 @@
 """Content formats, and documents (CBOR or JSON) to and from bytes.
 
 Sizes and nesting are bounded because the bytes come from the network. CBOR is taken with
-definite and indefinite lengths (Golioth: its device SDK writes ``BF … FF``); what is written
-here always has definite lengths.
+definite and indefinite lengths (Golioth: its device SDK writes ``BF … FF``) and without tags; what
+is written here always has definite lengths.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from io import BytesIO
 from typing import NoReturn, TypeAlias
@@ -104,10 +104,34 @@ def shown(value: object) -> str:
 
 def _load_cbor(payload: bytes) -> object:
     stream = BytesIO(payload)
-    document: object = cbor2.CBORDecoder(stream).decode()
+    document: object = cbor2.CBORDecoder(stream, semantic_decoders=_NO_TAGS).decode()
     if stream.tell() != len(payload):
         raise ValueError("there are bytes after the end of the document")
     return document
+
+
+class _NoTags(Mapping[int, cbor2.SemanticDecoderCallback]):
+    """Refuses whatever tag is looked up.
+
+    No document here has any, and with shared references (tags 25 to 29) a datagram would be
+    gigabytes once it is read or written.
+    """
+
+    def __getitem__(self, tag: int) -> cbor2.SemanticDecoderCallback:
+        return _refuse_tag
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_NO_TAGS = _NoTags()
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("tags are not taken")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -148,13 +148,17 @@ class DtlsRemote(interfaces.EndpointAddress):  # type: ignore[misc]
         self._flush()
         if self._connection.established and not was_established:
             self._enter_session()
-        if not self._connection.established:
+        if not self._connection.established and self._surroundings is not None:
             self._arm_timer()
 
     def _enter_session(self) -> None:
         self._cancel_timer()
+        try:
+            chain = self._connection.peer_chain
+        except LinkError as error:
+            self.fail(error)
+            return
         identity = self._connection.notes.psk_identity
-        chain = self._connection.peer_chain
         host, port = self.socket_address[:2]
         kind: Literal["psk", "certificate"] = "certificate" if chain else "psk"
         self._peer = Peer(kind, identity, chain, (host, port))

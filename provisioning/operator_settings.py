@@ -156,7 +156,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         table = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUsage(f"{path}: {error}; name another file with --operator") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUsage(f"{path}: no valid TOML: {error}") from error
     return {name: _from_folder(path, name, value) for name, value in table.items()}
 

@@ -240,7 +240,7 @@ def _read_settings(path: Path) -> str:
     try:
         text = path.read_text()
         table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUsage(f"{path}: {error}; name a TOML file for the devices' agents") from error
     if "golioth" in table:
         raise WrongUsage(f"{path}: leave out [golioth]; each pack gets its own")

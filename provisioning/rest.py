@@ -109,7 +109,7 @@ class RestApi:
             found = entries_of(answer, f"GET {path}")
             yield from found
             page, entries = page + 1, entries + len(found)
-            if not found or entries >= int(answer.get("total", 0)):
+            if not found or entries >= _total(answer, f"GET {path}"):
                 return
 
     def _call(
@@ -155,6 +155,13 @@ def entries_of(answer: Document, request: str) -> list[Document]:
     return found
 
 
+def _total(answer: Document, request: str) -> int:
+    try:
+        return int(answer.get("total") or 0)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UnexpectedAnswer(request, "the list's total is no number") from error
+
+
 def _worth_another_try(error: BaseException, method: str) -> bool:
     if isinstance(error, Unreachable):
         return method in _IDEMPOTENT or isinstance(error.__cause__, httpx.ConnectError)
@@ -178,13 +185,18 @@ def _log_first_failure(state: tenacity.RetryCallState) -> None:
 
 
 def _document(answer: httpx.Response, request: str) -> Document:
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
+    document = _json_object(answer)
+    if document is None:
         raise UnexpectedAnswer(request, "the answer is no JSON object; is the address the API's?")
     return document
+
+
+def _json_object(answer: httpx.Response) -> Document | None:
+    try:
+        document = answer.json()
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _refusal(answer: httpx.Response, request: str) -> ManagementError:
@@ -202,11 +214,8 @@ def _refusal(answer: httpx.Response, request: str) -> ManagementError:
 
 def _said(answer: httpx.Response) -> tuple[int | None, str]:
     """Code and message of the documented error; a proxy's own page has neither."""
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
+    document = _json_object(answer)
+    if document is None:
         return None, answer.reason_phrase
     code = document.get("code")
     return code if isinstance(code, int) else None, str(document.get("message", ""))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -74,7 +75,8 @@ def read_request(path: Path) -> DeviceRequest:
         request = form(content)
         valid = request.is_signature_valid
         key = request.public_key()
-    except ValueError as error:
+        project, name = subject_names(request.subject)
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise PkiError(
             f"{path} is no certificate request; make one on the device with: "
             "edgeferry provision device request"
@@ -83,7 +85,6 @@ def read_request(path: Path) -> DeviceRequest:
         raise PkiError(f"{path}: the request is not signed by the key it names; make it again")
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != CURVE:
         raise PkiError(f"{path}: not a P-256 key, the only kind Golioth's devices use")
-    project, name = subject_names(request.subject)
     if not project or not name:
         raise PkiError(
             f"{path}: its subject {request.subject.rfc4514_string()!r} must have one O, the "

@@ -61,7 +61,13 @@ def _result(operation: str, answer: bytes) -> dict[str, Any]:
             f"the agent was stopped before it answered {operation}; "
             "`edgeferry status` shows how far it came"
         )
-    reply = json.loads(answer)
-    if "error" in reply:
-        raise AgentNotAsked(str(reply["error"]["detail"]))
-    return dict(reply["result"])
+    try:
+        reply = json.loads(answer)
+        if "error" not in reply:
+            return dict(reply["result"])
+        refusal = str(reply["error"]["detail"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise AgentNotAsked(
+            f"the agent's answer to {operation} can't be read; is it of another version?"
+        ) from error
+    raise AgentNotAsked(refusal)

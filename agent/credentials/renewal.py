@@ -19,6 +19,7 @@ from agent.credentials.renewed import RenewedPairs
 from protocol.credentials import KeyPair
 from protocol.errors import LinkError, ProtocolError
 from protocol.trouble import Trouble
+from protocol.x509_reading import whole_certificate
 from states.ports import Postponed
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def accepted_answer(answer: bytes, key: ec.EllipticCurvePrivateKey, old: KeyPair
     Raises UnusableCertificate.
     """
     try:
-        leaf = x509.load_der_x509_certificate(answer)
+        leaf = whole_certificate(x509.load_der_x509_certificate, answer)
     except ValueError as error:
         raise UnusableCertificate(f"the answer is no DER certificate ({error})") from error
     if leaf.public_key() != key.public_key():

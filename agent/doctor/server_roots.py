@@ -20,6 +20,7 @@ from agent.credentials.sources import CertificateSource
 from agent.doctor.finding import Finding, Patient, error, ok, warning
 from agent.errors import ConfigurationError
 from protocol.errors import CredentialError
+from protocol.x509_reading import UNREADABLE
 
 GOLIOTH_ROOTS = {
     "96bcec06264976f37460779acf28c5a7cfe8a3c0aae11a8ffcee05c0bddf08c6": "ISRG Root X1",
@@ -73,7 +74,7 @@ def _system_roots(bundle: Path) -> tuple[x509.Certificate, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         for block in bundle.read_bytes().split(end)[:-1]:
-            with suppress(ValueError):
+            with suppress(*UNREADABLE):
                 found.append(x509.load_pem_x509_certificate(block + end))
     return tuple(found)
 

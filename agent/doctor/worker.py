@@ -12,7 +12,8 @@ from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
 from agent.parts import open_store, worker_of
 from agent.worker.camera.capture import OPEN_SECONDS
 from agent.worker.settings import WorkerSettings
-from agent.worker_port.client import WorkerClient, WorkerProtocolError
+from agent.worker_port.client import WorkerClient
+from agent.worker_port.errors import WorkerProtocolError
 from states.ports import Postponed
 
 PROBE_SECONDS = 60.0
@@ -27,10 +28,10 @@ async def examine_worker(patient: Patient) -> list[Finding]:
         if isinstance(worker, WorkerClient):
             return list(told(await worker.status()))
         figures = await worker.figures()
+    except WorkerProtocolError as problem:
+        return [error(problem.detail, "restart it: it may be of another version")]
     except Postponed as away:
         return [error(away.detail, _START), *await _source(settings.worker)]
-    except WorkerProtocolError as problem:
-        return [error(str(problem), "restart it: it may be of another version")]
     return [ok(f"the inference script runs; it was given release {figures.serving}")]
 
 

@@ -22,7 +22,7 @@ from agent.telemetry.counts import Counts, Look, difference
 from agent.telemetry.document import Interval, ReleaseName, metrics_body
 from agent.telemetry.drift_watch import DriftWatch, Followed
 from agent.telemetry.pace import Pace
-from agent.worker_port.client import WorkerProtocolError
+from agent.worker_port.errors import WorkerProtocolError
 from protocol.trouble import Trouble
 from states.ports import Postponed
 
@@ -77,12 +77,12 @@ class MetricsReporter:
         """Look at the worker now, and put what happened since the last time into the outbox."""
         try:
             look = Look(**await self._worker.tallies())
+        except (WorkerProtocolError, ValidationError) as error:
+            self._trouble.failed(error)
+            return
         except Postponed:
             # WorkerReport says so. Whatever it counts once it is back is news.
             self._before = self._before or Look(instance="")
-            return
-        except (WorkerProtocolError, ValidationError) as error:
-            self._trouble.failed(error)
             return
         try:
             self._take(look)

@@ -29,7 +29,7 @@ _ENCRYPTED = 0x1
 # What zipfile lets out where an archive is damaged.
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, MemoryError),
-    *(ValueError, KeyError, RuntimeError, EOFError, OverflowError),
+    *(ValueError, LookupError, RuntimeError, EOFError, OverflowError),
 )
 
 

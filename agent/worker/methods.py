@@ -57,11 +57,15 @@ class ReleaseLayout:
         """The release of a ``prepare`` request; only what the agent has put among its releases."""
         release, folder = _text(parameters, "release"), Path(_text(parameters, "folder"))
         allowed = (self.state_dir / "releases").resolve()
-        if allowed not in folder.resolve().parents:
+        try:
+            resolved = folder.resolve()
+        except ValueError as error:
+            raise ControlError("bad-request", f"{str(folder)!r} is no path: {error}") from error
+        if allowed not in resolved.parents:
             raise ControlError("bad-request", f"{folder} is not below {allowed}")
-        if not folder.is_dir():
+        if not resolved.is_dir():
             raise ControlError("bad-request", f"there is no folder {folder}")
-        return self.files(release, folder.resolve())
+        return self.files(release, resolved)
 
 
 @dataclass(frozen=True)

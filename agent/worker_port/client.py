@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.figures import FigureReader
 from states.ports import Evidence, Postponed, Rejected, WorkerFigures
 from states.reasons import Rejection, Transient
@@ -24,10 +25,6 @@ _LATER = {
     "unavailable": Transient.WORKER_AWAY,
     "no-frame": Transient.NO_FRAMES,
 }
-
-
-class WorkerProtocolError(Exception):
-    """The worker's answer is not the agreed protocol: another version, or a defect."""
 
 
 class WorkerClient:
@@ -136,6 +133,8 @@ class WorkerClient:
             ) from None
         except OSError as error:
             raise self._away(error) from error
+        except ValueError as error:
+            raise WorkerProtocolError(f"{method}: the answer is too long ({error})") from error
         return _result(method, answer)
 
     def _away(self, error: OSError) -> Postponed:
@@ -163,7 +162,7 @@ def _result(method: str, answer: bytes) -> dict[str, Any]:
         if "error" not in reply:
             return dict(reply["result"])
         reason, detail = str(reply["error"]["reason"]), str(reply["error"]["detail"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WorkerProtocolError(f"{method}: unreadable answer {answer[:200]!r}") from error
     if reason in set(Rejection):
         raise Rejected(Rejection(reason), detail)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
-from agent.worker_port.client import WorkerProtocolError
+from agent.worker_port.errors import WorkerProtocolError
 from protocol.trouble import Trouble
 from states.ports import Postponed
 
@@ -65,13 +65,13 @@ class WorkerLines:
         """Take what there is now."""
         try:
             said = Lines(**await self._worker.log_lines())
+        except (WorkerProtocolError, ValidationError) as odd:
+            self._trouble.failed(odd)
+            return
         except Postponed as away:
             self._in_vain += 1
             if self._in_vain >= AWAY_LOOKS:
                 self._trouble.failed(away)
-            return
-        except (WorkerProtocolError, ValidationError) as odd:
-            self._trouble.failed(odd)
             return
         self._in_vain = 0
         self._trouble.recovered()

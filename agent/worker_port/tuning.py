@@ -11,7 +11,8 @@ import logging
 from typing import Any
 
 from agent.samples.settings import SampleChoice
-from agent.worker_port.client import WorkerClient, WorkerProtocolError
+from agent.worker_port.client import WorkerClient
+from agent.worker_port.errors import WorkerProtocolError
 from protocol.trouble import Trouble
 from states.ports import Postponed
 
@@ -46,12 +47,12 @@ class SampleTuning:
             await self._news.wait()
             try:
                 await self._tell_while_there()
-            except Postponed as away:
-                logger.debug("the worker is not told which samples to keep: %s", away)
-                await asyncio.sleep(LOOK_SECONDS)
             except WorkerProtocolError as refusal:
                 self._trouble.failed(refusal)
                 self._news.clear()
+            except Postponed as away:
+                logger.debug("the worker is not told which samples to keep: %s", away)
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def _tell_while_there(self) -> None:
         """Tell one worker, and of each change while that one lives. Raises Postponed."""

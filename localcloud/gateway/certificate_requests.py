@@ -17,6 +17,7 @@ from localcloud.gateway.exchange import Exchange
 from localcloud.server_certificate import load_or_make_ca
 from localcloud.storage.store import Store
 from protocol.formats import ContentFormat
+from protocol.x509_reading import whole_request
 
 _BACKDATE = timedelta(days=1)
 
@@ -76,11 +77,10 @@ async def certificate_request(exchange: Exchange) -> None:
 
 def _decoded(payload: bytes) -> x509.CertificateSigningRequest:
     try:
-        request = x509.load_der_x509_csr(payload)
-        proven = request.is_signature_valid
+        request = whole_request(payload)
     except ValueError as error:
         raise Refusal(Code.BAD_REQUEST, f"no DER PKCS#10 request: {error}") from error
-    if not proven or not isinstance(request.public_key(), ec.EllipticCurvePublicKey):
+    if not isinstance(request.public_key(), ec.EllipticCurvePublicKey):
         raise Refusal(Code.BAD_REQUEST, "the request must be signed by its own EC key")
     return request
 

@@ -13,6 +13,7 @@ from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
 from localcloud.model import Certificate, CertificateContent, Credential
 from localcloud.storage.database import Conditions, Database, Paging, Row
+from protocol.x509_reading import whole_certificate
 
 PRE_SHARED_KEY = "PRE_SHARED_KEY"
 MAX_IDENTITY_BYTES = 255
@@ -166,7 +167,7 @@ def _check_psk(identity: str, full: str, pre_shared_key: str) -> None:
 
 def _load_ca(pem: bytes) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
+        certificate = whole_certificate(x509.load_pem_x509_certificate, pem)
     except ValueError as error:
         raise InvalidArgument(f"certFile is no PEM certificate: {error}") from error
     try:

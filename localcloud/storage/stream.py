@@ -11,6 +11,7 @@ from localcloud.identifiers import format_timestamp, timestamp
 from localcloud.model import StreamEntry
 from localcloud.storage.database import Conditions, Database, Paging, Row
 from protocol.formats import PlainValue
+from protocol.values import encode_value
 
 STREAM_RETENTION_DAYS = 30  # Golioth: what is kept without paying for more
 
@@ -39,7 +40,7 @@ class Stream:
         self._db = database
 
     def add(self, project_id: str, device_id: str, path: Sequence[str], value: PlainValue) -> None:
-        """Append an entry: the value nested under its path."""
+        """Append an entry: the value nested under its path. CodecError where that is too deep."""
         for segment in reversed(path):
             value = {segment: value}
         self._db.insert(
@@ -48,7 +49,7 @@ class Stream:
                 "project_id": project_id,
                 "device_id": device_id,
                 "path": "/".join(path),
-                "data": json.dumps(value),
+                "data": encode_value(value).decode(),
                 "timestamp": timestamp(),
             },
         )

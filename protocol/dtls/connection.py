@@ -11,6 +11,7 @@ from OpenSSL import SSL
 from protocol.dtls import bindings, failures, records
 from protocol.dtls.notes import Notes, notes_of
 from protocol.errors import LinkError, LinkLost, PeerClosed
+from protocol.x509_reading import UNREADABLE, looked_through
 
 _LARGEST_RECORD = 16384
 
@@ -51,8 +52,15 @@ class DtlsConnection:
 
     @property
     def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """The peer's verified certificate and what vouches for it; empty with PSK."""
-        return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
+        """The peer's verified certificate and what vouches for it; empty with PSK.
+
+        Raises LinkError when one of them is fine by OpenSSL and unreadable here.
+        """
+        try:
+            chain = self._connection.get_verified_chain(as_cryptography=True) or ()
+            return tuple(looked_through(certificate) for certificate in chain)
+        except UNREADABLE as error:
+            raise LinkError(f"the peer's certificate can't be read ({error})") from error
 
     @property
     def cipher(self) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from OpenSSL import SSL, crypto
+
+from protocol.x509_reading import UNREADABLE
 
 _FATAL = 2
 _CERT_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of openssl/x509_vfy.h
@@ -49,5 +52,7 @@ def note_verification(
     somebody who is trusted.
     """
     if result == _CERT_NOT_YET_VALID:
-        notes_of(connection).not_before = certificate.to_cryptography().not_valid_before_utc
+        # An error would take the place of OpenSSL's verdict.
+        with suppress(*UNREADABLE):
+            notes_of(connection).not_before = certificate.to_cryptography().not_valid_before_utc
     return bool(accepted)

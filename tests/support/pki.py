@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 YEAR = timedelta(days=365)
+_VERSION_3, _VERSION_2 = bytes.fromhex("a003020102"), bytes.fromhex("a003020101")
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,20 @@ class Authority:
         """A device certificate without any extension, as Golioth's scripts write it."""
         return self._issue(_subject(certificate_id, project), starts_in, ends_in, [])
 
+    def odd_device(self, certificate_id: str, project: str = "warehouse") -> Issued:
+        """As :meth:`device`, of X.509 version 2: fine by OpenSSL, unreadable for cryptography."""
+        issued = self.device(certificate_id, project)
+        certificate = x509.load_pem_x509_certificate(issued.certificate.read_bytes())
+        signed = certificate.tbs_certificate_bytes.replace(_VERSION_3, _VERSION_2, 1)
+        signature = self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
+        bits = _der(0x03, b"\0" + signature)
+        encoded = _der(0x30, signed + _ECDSA_WITH_SHA256 + bits)
+        text = base64.encodebytes(encoded)
+        issued.certificate.write_bytes(
+            b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+        )
+        return issued
+
     def _issue(
         self,
         subject: x509.Name,
@@ -91,6 +108,12 @@ class Authority:
         )
         issued.key.chmod(0o600)
         return issued
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    size = bytes([length]) if length < 0x80 else b"\x82" + length.to_bytes(2, "big")
+    return bytes([tag]) + size + content
 
 
 def _subject(common_name: str, organization: str | None = None) -> x509.Name:

@@ -16,7 +16,7 @@ from agent.telemetry.document import ReleaseName
 from agent.telemetry.metrics import MetricsReporter
 from agent.telemetry.pace import Pace
 from agent.telemetry.vitals import vitals
-from agent.worker_port.client import WorkerProtocolError
+from agent.worker_port.errors import WorkerProtocolError
 from states.ports import Postponed
 from states.reasons import Transient
 from tests.agent.telemetry.conftest import JOURNAL, Cloud

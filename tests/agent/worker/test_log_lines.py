@@ -15,7 +15,7 @@ import demo
 from agent.service.logs import STANDARD_ERROR
 from agent.worker.log_lines import KEPT, LogLines
 from agent.worker_port import log_lines as port
-from agent.worker_port.client import WorkerProtocolError
+from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.log_lines import AWAY_LOOKS, WorkerLines
 from states.ports import Postponed
 from states.reasons import Transient
