@@ -92,10 +92,15 @@ def _tell(part: Part, proof: Proof) -> None:
 
 def _sum_up(proofs: list[tuple[Part, Proof]], seconds: float) -> int:
     failed = [part.name for part, proof in proofs if not proof.holds]
-    cases = ", ".join(f"{part.name} {proof.done} of {proof.wanted}" for part, proof in proofs)
+    cases = ", ".join(_cases(part, proof) for part, proof in proofs)
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all held"
     console.print(f"\nprove: {verdict} ({cases}; {seconds:.0f} s)", highlight=False, soft_wrap=True)
     return 1 if failed else 0
+
+
+def _cases(part: Part, proof: Proof) -> str:
+    cases = f"{part.name} {proof.done} of {proof.wanted}"
+    return f"{cases} with {proof.summary}" if proof.summary else cases
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ class Proof:
     counts: Counter[str] = field(default_factory=Counter)
     """What became of the cases, for people."""
     notes: list[str] = field(default_factory=list)
+    summary: str = ""
+    """What belongs into the last line of all beside the number of cases."""
 
     @property
     def holds(self) -> bool:
@@ -59,6 +61,7 @@ def all_parts() -> tuple[Part, ...]:
     from tests.prove.crash_states import parts as crash_states
     from tests.prove.faults import parts as faults
     from tests.prove.good_models import parts as good_models
+    from tests.prove.hostile_input import parts as hostile_input
     from tests.prove.kill_sweep import parts as kill_sweep
     from tests.prove.link_chaos import parts as link_chaos
     from tests.prove.month import parts as month
@@ -73,6 +76,7 @@ def all_parts() -> tuple[Part, ...]:
         *crash_states(),
         *faults(),
         *surroundings(),
+        *hostile_input(),
         *kill_sweep(),
         *soak(),
         *month(),

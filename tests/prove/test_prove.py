@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from agent.worker.model.settings import parse_model_settings
+from tests.fuzz.catalogue import target_named
 from tests.prove import (
     crash_states,
     faults,
     good_models,
+    hostile_input,
     kill_sweep,
     link_chaos,
     month,
@@ -124,6 +126,16 @@ async def test_a_simulated_day_stays_within_its_bounds(tmp_path: Path) -> None:
 def test_every_trouble_comes_after_each_commit_of_an_update() -> None:
     met = {(case.trouble.name, case.commits) for case in surroundings.planned()}
     assert len(met) == len(surroundings.TROUBLES) * surroundings.COMMITS
+
+
+async def test_bytes_from_outside_do_nothing_unforeseen(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="it has wheels for Linux on x86-64 only")
+    labels = [target_named("labels")]
+    proof = await hostile_input.prove(tmp_path, Budget(1), _nobody_looks, labels, tmp_path)
+    assert proof.broken == []
+    assert proof.counts["executions"] > 10
+    assert proof.counts["branches reached"] > 0
+    assert "0 findings" in proof.summary
 
 
 @pytest.mark.long
