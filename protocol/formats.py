@@ -1,8 +1,8 @@
 """Content formats, and documents (CBOR or JSON) to and from bytes.
 
 Sizes and nesting are bounded because the bytes come from the network. CBOR is taken with
-definite and indefinite lengths (Golioth: its device SDK writes ``BF … FF``) and without tags; what
-is written here always has definite lengths.
+definite and indefinite lengths (Golioth: its device SDK writes ``BF … FF``); what is written here
+always has definite lengths. Tags mean nothing here.
 """
 
 from __future__ import annotations
@@ -110,15 +110,19 @@ def _load_cbor(payload: bytes) -> object:
     return document
 
 
-class _NoTags(Mapping[int, cbor2.SemanticDecoderCallback]):
-    """Refuses whatever tag is looked up.
+class Tagged:
+    """In place of whatever has a tag: no value of any kind that documents here have."""
 
-    No document here has any, and with shared references (tags 25 to 29) a datagram would be
-    gigabytes once it is read or written.
+
+class _NoTags(Mapping[int, cbor2.SemanticDecoderCallback]):
+    """Makes nothing of any tag.
+
+    With shared references (tags 25 to 29) a datagram would be gigabytes once it is looked through
+    or written again.
     """
 
     def __getitem__(self, tag: int) -> cbor2.SemanticDecoderCallback:
-        return _refuse_tag
+        return _tagged
 
     def __iter__(self) -> Iterator[int]:
         return iter(())
@@ -130,8 +134,8 @@ class _NoTags(Mapping[int, cbor2.SemanticDecoderCallback]):
 _NO_TAGS = _NoTags()
 
 
-def _refuse_tag(*_: object) -> NoReturn:
-    raise ValueError("tags are not taken")
+def _tagged(*_: object) -> Tagged:
+    return Tagged()
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -53,6 +53,16 @@ def test_arbitrary_bytes_raise_nothing_but_a_codec_error(payload: bytes) -> None
         encode_value(value, JSON)
 
 
+def test_shared_references_do_not_make_gigabytes_of_a_datagram() -> None:
+    # [[], [0, 0], [1, 1], ...], each number a reference to the list before.
+    lists = [b"\xd8\x1c\x80"]
+    lists += [b"\xd8\x1c\x82" + 2 * (b"\xd8\x1d\x18" + bytes([n])) for n in range(30)]
+    payload = b"\x98" + bytes([len(lists)]) + b"".join(lists)
+    assert len(payload) < 400
+    with pytest.raises(CodecError, match="is no JSON value"):
+        decode_value(payload, CBOR)
+
+
 @pytest.mark.parametrize(
     ("payload", "content_format"), [(b"", JSON), (b"", CBOR), (b"null", JSON), (b"\xf6", CBOR)]
 )

@@ -58,6 +58,8 @@ def seeds() -> Iterator[bytes]:
     for kind, (document, (_, encode)) in enumerate(zip(documents, CODECS, strict=True)):
         for number, content_format in enumerate(FORMATS):
             yield bytes([kind * 2 + number]) + encode(document, content_format)
+    lists = [b"\xd8\x1c\x82" + 2 * (b"\xd8\x1d\x18" + bytes([n])) for n in range(30)]
+    yield b"\x02\x98\x1f\xd8\x1c\x80" + b"".join(lists)
     line = encode_log(LogLine(LogLevel.WARN, "agent.download", "the link is slow"))
     yield bytes([_LOG * 2]) + line
     yield bytes([_LOG * 2 + 1]) + b'{"level":"info","module":"m","msg":"hello","uptime":7}'
