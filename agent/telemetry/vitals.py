@@ -24,7 +24,7 @@ def vitals(state_dir: Path, *, thermal: Path = _THERMAL) -> dict[str, float | in
         "load1": _told(lambda: round(os.getloadavg()[0], 2)),
         "memory_available_bytes": _told(Machine().available),
         "disk_free_bytes": _told(lambda: _room(state_dir)),
-        "temperature_c": max(_temperatures(thermal), default=None),
+        "temperature_c": _told(lambda: max(_temperatures(thermal), default=None)),
         "uptime_s": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
     }
 

@@ -24,7 +24,8 @@ def main() -> int:
     options = _options(parts)
     # What agents in this process warn of is part of what they are put through.
     logging.getLogger().addHandler(logging.NullHandler())
-    chosen = [part for part in parts if not options.only or part.name in options.only]
+    chosen = [part for part in parts if part.name in options.only]
+    chosen = chosen or [part for part in parts if not part.asked_for]
     share = options.budget / len(chosen)
     began = time.monotonic()
     proofs = [(part, _prove(part, share)) for part in chosen]

@@ -54,6 +54,8 @@ class Part:
     name: str
     about: str
     run: Callable[[Path, Budget, Progress], Awaitable[Proof]]
+    asked_for: bool = False
+    """Whether it is run only when it is named."""
 
 
 def all_parts() -> tuple[Part, ...]:
@@ -66,6 +68,7 @@ def all_parts() -> tuple[Part, ...]:
     from tests.prove.link_chaos import parts as link_chaos
     from tests.prove.month import parts as month
     from tests.prove.mutated_releases import parts as mutated_releases
+    from tests.prove.power_cuts import parts as power_cuts
     from tests.prove.soak import parts as soak
     from tests.prove.surroundings import parts as surroundings
 
@@ -80,4 +83,5 @@ def all_parts() -> tuple[Part, ...]:
         *kill_sweep(),
         *soak(),
         *month(),
+        *power_cuts(),
     )

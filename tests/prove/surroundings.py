@@ -69,7 +69,8 @@ class Lane:
                     self._proof.done += 1
                     progress(self._proof.done, self._proof.wanted)
         except (AssertionError, StageError) as error:
-            self._proof.broken.append(f"{self.name}: {error!r}")
+            what = str(error)
+            self._proof.broken.append(f"{self.name}: {what[:300]} … {what[-700:]}")
         finally:
             if self._cloud.process.running:
                 self._cloud.process.kill()
@@ -125,9 +126,7 @@ class Lane:
         try:
             status = self.bench.device.await_status(f"{case} ends", serves(version), PATIENCE)
         except StageError as error:
-            story = self.bench.device.inspect(lambda inspector: inspector.history(12))
-            self._proof.broken.append(f"{self.name}, {case}: {error!r} {story}")
-            raise
+            raise StageError(f"{case}: {error}") from error
         if status["rejected"]:
             self._proof.broken.append(f"{case}: {status['rejected']}")
 
