@@ -16,6 +16,7 @@ from tests.prove import (
     kill_sweep,
     link_chaos,
     month,
+    power_cuts,
     soak,
     surroundings,
 )
@@ -188,6 +189,11 @@ def test_damage_is_the_same_for_the_same_number_and_seldom_none() -> None:
 
 def test_the_release_that_is_damaged_is_a_good_one() -> None:
     assert parse_model_settings(GOOD["model-settings"]).resize == "squash"
+
+
+def test_a_machine_is_cut_off_at_least_a_hundred_times_when_that_is_asked_for() -> None:
+    assert power_cuts.CUTS >= 100
+    assert [part.name for part in all_parts() if part.asked_for] == ["power-cuts"]
 
 
 def test_every_part_has_a_name_of_its_own() -> None:

@@ -26,13 +26,14 @@ MEMORY_MIB = 320
 DISK_MIB = {"ext4": 64, "btrfs": 256}
 BOOT_SECONDS = 900.0
 GUEST = "tests.vm.power_cut_guest"
-_PACKAGES = ("agent", "protocol", "states", "demo", "tests")
+_PACKAGES = ("agent", "demo", "localcloud", "protocol", "provisioning", "states", "tests")
 _REPOSITORY = Path(__file__).parents[2]
+# Whatever ends the first process ends the machine.
+KERNEL_OPTIONS = "root=/dev/vda ro console=ttyS0 loglevel=4 panic=-1 init=/init-for-power-cuts"
 _INIT = f"""\
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/mnt PYTHONDONTWRITEBYTECODE=1
 mount -t proc proc /proc
-mount -t sysfs sys /sys
 mount -t tmpfs tmp /tmp
 mount -o ro /dev/vdb /mnt
 cd /mnt
@@ -92,8 +93,11 @@ class PowerCutMachine:
                 shutil.copytree(libraries / name, content / name)
             else:
                 shutil.copy(libraries / name, content)
+        # Sooner than a machine can say it: nothing is missing.
+        alone = (sys.executable, "-S", "-c", f"import {GUEST}")
+        subprocess.run(alone, check=True, cwd=content, env={"PYTHONDONTWRITEBYTECODE": "1"})
         command = ("mke2fs", "-q", "-t", "ext4", "-d", str(content), str(self._code), "400M")
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, capture_output=True)
 
     def boot(self, disk: Path) -> None:
         """Boot for real, until it waits for its order."""
@@ -151,10 +155,17 @@ class PowerCutMachine:
         )
         command = [
             *(QEMU, *processor().options, "-smp", "1", "-m", str(MEMORY_MIB)),
-            *("-nodefaults", "-display", "none", "-qmp", f"unix:{self._monitor},server,nowait"),
+            *(
+                "-nodefaults",
+                "-display",
+                "none",
+                "-no-reboot",
+                "-qmp",
+                f"unix:{self._monitor},server,nowait",
+            ),
             *("-serial", f"file:{self._console}", "-serial", "stdio"),
             *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
-            *("-append", "root=/dev/vda ro console=ttyS0 loglevel=4 init=/init-for-power-cuts"),
+            *("-append", KERNEL_OPTIONS),
             *(option for drive in drives for option in ("-drive", drive)),
             *more,
         ]
