@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from agent.worker_port.errors import WorkerProtocolError
 from states.ports import Postponed
 from states.reasons import Transient
 from tests.agent.telemetry.conftest import JOURNAL, Cloud
+from tests.support.bad_surroundings import no_new_descriptors
 from tests.support.outbox import drained
 
 METRICS = ("edgeferry", "metrics")
@@ -83,6 +85,20 @@ def reporter(worker: CountingWorker, journal: SqliteJournal, tmp_path: Path) -> 
 
 def queued(journal: SqliteJournal) -> list[Any]:
     return [json.loads(q.message.body) for q in drained(journal.outbox, STREAMING)]
+
+
+async def test_without_a_free_descriptor_metrics_are_told_all_the_same(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    worker = CountingWorker()
+    metrics = reporter(worker, journal, tmp_path)
+    await metrics.look()
+    worker.work(60.0, 1800)
+    with no_new_descriptors(os.getpid()):
+        await metrics.look()
+    (document,) = queued(journal)
+    assert document["classified"] == 1800
+    assert document["device"]["memory_available_bytes"] is None
 
 
 async def test_a_document_arrives_as_its_contract_has_it(
