@@ -118,10 +118,21 @@ class PowerCutMachine:
         self._start(disk, "-incoming", f"exec:cat {self._saved}")
 
     def order(self, **what: Any) -> None:
-        """Tell the machine what to do."""
+        """Tell the machine what to do, once it runs."""
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(what).encode() + b"\n")
+        while not self._runs():
+            time.sleep(0.1)
+        # Empty lines first: what its serial line was doing when it was saved may cost a byte.
+        self._process.stdin.write(b"\n\n" + json.dumps(what).encode() + b"\n")
         self._process.stdin.flush()
+
+    def _runs(self) -> bool:
+        if self._process.poll() is not None:
+            raise PowerCutMachineError(f"QEMU ended\n{self.console()}")
+        try:
+            return bool(self._tell_qemu("query-status")["running"])
+        except OSError:
+            return False  # it has only just begun
 
     def said(self) -> Iterator[dict[str, Any]]:
         """What it says, line by line, until the power is cut."""

@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 import tty
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,12 +76,12 @@ class Rebooted(UpdatingAgent):
 def main(terminal_path: str) -> None:
     """Work until the power goes."""
     with Path(terminal_path).open("r+b", buffering=0) as terminal:
-        tty.setraw(terminal)
+        tty.setraw(terminal.fileno())
         tell = Teller(terminal)
         planned = scenario()
         logging.disable()
         tell(ready=True)
-        order = json.loads(terminal.readline())
+        order = _order(terminal)
         try:
             _mount(order["file_system"])
             asyncio.run(_live(planned, order["cut"], order["deployed"], tell))
@@ -88,6 +89,15 @@ def main(terminal_path: str) -> None:
             tell(broken=repr(failure), where=traceback.format_exc()[-2000:])
         while True:
             time.sleep(60)
+
+
+def _order(terminal: IO[bytes]) -> dict[str, Any]:
+    """The first line that is whole: of what comes while the machine is resumed, bytes get lost."""
+    while True:
+        with suppress(ValueError):
+            order = json.loads(terminal.readline())
+            if isinstance(order, dict):
+                return order
 
 
 def _mount(file_system: str) -> None:
