@@ -7,11 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.bindings._rust import _openssl
 
 from tests.support.provisioning import Operator, openssl
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 TOOLS = ("softhsm2-util", "pkcs11-tool", "openssl")
+lib = _openssl.lib
 URI = "pkcs11:token=edge;object=device;type=private;pin-value=1234"
 
 
@@ -48,3 +50,9 @@ def test_a_request_made_in_a_token_is_signed(operator: Operator, tmp_path: Path)
     signed = openssl("x509", "-in", pack / "edgeferry.crt", "-noout", "-pubkey")
     assert signed == openssl("req", "-in", csr, "-noout", "-pubkey")
     assert not (pack / "edgeferry.key").exists()
+
+
+def test_the_dtls_library_has_no_way_to_a_key_in_a_token() -> None:
+    """docs/provisioning.md says so; once this fails, such keys may have become possible."""
+    assert not lib.Cryptography_HAS_ENGINE
+    assert not [name for name in dir(lib) if name.startswith(("OSSL_PROVIDER", "OSSL_STORE"))]

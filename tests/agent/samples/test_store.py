@@ -22,7 +22,6 @@ from agent.samples.store import SampleStore
 from agent.samples.training_folder import folder_label, label_folder
 from agent.store.files import Files
 from states.ports import Postponed
-from tests.support.json_outputs import read_output
 
 AT = "20261123T210000Z"
 UMASK = os.umask(0o022)
@@ -33,7 +32,6 @@ import sys
 from pathlib import Path
 from agent.samples.store import SampleStore
 from agent.store.files import Files
-from tests.support.json_outputs import read_output
 store = SampleStore(Path(sys.argv[1]), Files())
 while True:
     store.add(b"x" * 100_000, {"top": [{"label": "a", "confidence": 0.5}]}, "20261123T210000Z")
@@ -236,7 +234,7 @@ def test_the_list_is_for_people_and_for_scripts(store: SampleStore, commands: Co
     assert "no samples" in commands()
     added = add(store)
     assert added in commands()
-    (shown,) = read_output(["samples"], commands("--json"))
+    (shown,) = json.loads(commands("--json"))
     assert (shown["id"], shown["why"], shown["top"][0]["label"]) == (added, "audit", "red")
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from agent.commands.device import device_app
 from agent.samples.settings import SampleSettings
 from agent.samples.store import Sample, SampleStore
 from agent.store.files import Files
 from agent.worker.camera.sources import Drawn
+from tests.support.json_outputs import read_output
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import Refused, write_release
 from tests.support.worker_harness import RunningWorker, assert_balanced, running_worker
@@ -51,6 +54,9 @@ async def test_a_sample_is_the_very_picture_and_says_what_was_made_of_it(tmp_pat
         assert sample.document["source"] == "synthetic:"
         assert 0 < sample.confidence < 1
         assert len(sample.document["top"]) == 2
+    environment = {"EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path)}
+    listed = CliRunner().invoke(device_app(), ["samples", "--json"], env=environment)
+    assert read_output(["samples"], listed.stdout)[-1]["id"] == sample.id
 
 
 async def test_nothing_is_kept_unless_asked_and_it_can_be_asked_at_any_time(tmp_path: Path) -> None:
