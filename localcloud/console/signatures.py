@@ -18,22 +18,12 @@ SIGNATURE_PACKAGE = "release-signature"
 """Where a signature travels unless an operator and all devices agree on another name."""
 
 
-def objection(
-    visit: Visit, cohort: str, before: Sequence[Artifact], after: Sequence[Artifact]
-) -> str | None:
-    """Why a cohort that has ``before`` should not be given ``after`` from here, or None.
+def refusal(visit: Visit, before: Sequence[Artifact], after: Sequence[Artifact]) -> str | None:
+    """What devices with a pinned key would refuse ``after`` for, if they have ``before``; or None.
 
-    Names the reason the devices would give, and the command that does it right.
+    In words, and with the devices' own word for it.
     """
-    reason = _refusal(visit, _signature(before), after)
-    return reason and (
-        f"{reason}. The console holds no key; sign and deploy it with: edgeferry deploy --cohort "
-        f"{cohort} --version VERSION (with --unsigned if no device pins a key)"
-    )
-
-
-def _refusal(visit: Visit, had: Artifact | None, after: Sequence[Artifact]) -> str | None:
-    """What a device with a pinned key would refuse it for, in words and with its own word."""
+    had = _signature(before)
     given = _signature(after)
     if given is None:
         return "What the cohort has is signed, this is not (signature-missing)" if had else None

@@ -17,7 +17,7 @@ from localcloud.console.deliveries import (
 )
 from localcloud.console.frame import card, empty, pill, text
 from localcloud.console.live import Live
-from localcloud.console.signatures import objection
+from localcloud.console.signatures import refusal
 from localcloud.console.visit import Visit
 from localcloud.model import Artifact
 
@@ -87,7 +87,7 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
     cohort = store.cohorts.get(project, cohort_id)
     now = active(visit, cohort_id)
     listed = changes(now.versions if now else {}, versions_of(artifacts))
-    refused = objection(visit, cohort.name, now.artifacts if now else (), artifacts)
+    refused = refusal(visit, now.artifacts if now else (), artifacts)
     with ui.dialog(value=True) as dialog, ui.card().classes("ef-dialog"):
         ui.label(f"Deploy to {cohort.name}").classes("ef-dialog-title")
         count = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
@@ -97,7 +97,7 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
         if all(change.word == "kept" for change in listed):
             ui.label("Nothing changes: devices have nothing to fetch.").classes("ef-trouble")
         if refused:
-            ui.label(refused).classes("ef-trouble")
+            _way_to_sign(refused, cohort.name)
         named = ui.input("Name", value=name, placeholder="why, in a few words")
         named.props("dense outlined")
 
@@ -107,6 +107,13 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
 
         _buttons(dialog, None if refused else acting(visit, start, f"Deployed to {cohort.name}."))
     dialog.on("hide", dialog.delete)
+
+
+def _way_to_sign(refused: str, cohort: str) -> None:
+    told = f"{refused}. The console holds no key; sign and deploy it with"
+    ui.label(told).classes("ef-trouble")
+    text(f"edgeferry deploy --cohort {cohort} --version VERSION", "ef-command", tag="code")
+    text("or with --unsigned, if no device pins a key", "soft", tag="p")
 
 
 def _table(listed: Sequence[Change]) -> None:
