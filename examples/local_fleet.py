@@ -24,11 +24,11 @@ from demo.stage import CloudProcess, Device, Document, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
 FIRST_VERSION = "1"
-PATIENCE = 120.0
+PATIENCE = 180.0
 LOOK_SECONDS = 0.5
 SCENES = 48
 # Slow enough that most pictures are sent before they are seen again.
-_FRAMES_PER_SECOND = 8
+_FRAMES_PER_SECOND = 5
 # About as many pictures as there are scenes, and half as many again.
 _ENOUGH_SAMPLE_BYTES = 1_600_000
 _SAMPLE_BYTES_PER_DAY = 2_400_000

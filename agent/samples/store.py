@@ -103,9 +103,17 @@ class SampleStore:
 
     def oldest_first(self) -> Iterator[Sample]:
         """All samples; one that is deleted meanwhile is left out."""
-        for path in self._files_of_samples():
-            if path.suffix == ".json" and (sample := _read(path)):
+        for sample_id in self.ids():
+            if sample := self.find(sample_id):
                 yield sample
+
+    def ids(self) -> list[str]:
+        """The ids of all samples, the oldest first; only their names are looked at."""
+        return [path.stem for path in self._files_of_samples() if path.suffix == ".json"]
+
+    def find(self, sample_id: str) -> Sample | None:
+        """A sample by its id; None when it was deleted, or its JSON describes none."""
+        return _read(self.folder / f"{sample_id}.json")
 
     def read(self, sample: Sample) -> bytes | None:
         """The JPEG, or None when it was deleted meanwhile."""

@@ -137,12 +137,14 @@ class SampleUploader:
         return _UnderWay(picture, _sent_of(picture, begun.get(picture.sample.id)))
 
     def _choose(self, begun: Set[str]) -> tuple[Set[str], Picture | None]:
-        """What is kept, and the one that is next."""
-        kept = {sample.id: sample for sample in self._store.oldest_first()}
-        for sample_id in sorted(kept, key=lambda this: (this in begun, this), reverse=True):
-            if sample_id not in self._refused and (jpeg := self._store.read(kept[sample_id])):
-                return kept.keys(), Picture(kept[sample_id], jpeg)
-        return kept.keys(), None
+        """What is kept, and the one that is next; there may be thousands, so one alone is read."""
+        kept = frozenset(self._store.ids())
+        order = sorted(kept, key=lambda this: (this in begun, this), reverse=True)
+        for sample_id in order:
+            sample = None if sample_id in self._refused else self._store.find(sample_id)
+            if sample and (jpeg := self._store.read(sample)):
+                return kept, Picture(sample, jpeg)
+        return kept, None
 
     async def _send_part(self, under_way: _UnderWay) -> None:
         picture, sent = under_way.picture, under_way.sent

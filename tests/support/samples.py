@@ -22,9 +22,25 @@ def jpeg(size: int, seed: int = 0) -> bytes:
 
 def add_sample(store: SampleStore, picture: bytes, **changes: Any) -> str:
     """Keep a picture."""
-    top = [{"label": "red", "confidence": 0.5}]
-    known = {"release": "abcd", "version": "2", "why": "audit", "name": None, "top": top}
-    return store.add(picture, {"taken_at": "2026-11-23T21:00:00.000Z", **known, **changes}, AT)
+    return store.add(picture, described(**changes), AT)
+
+
+def described(label: str = "red", **changes: Any) -> dict[str, Any]:
+    """What a worker says of a picture."""
+    return {
+        "taken_at": "2026-11-23T21:00:00.000Z",
+        "why": "audit",
+        "release": "abcd",
+        "version": "2",
+        "source": "camera:0",
+        "frame": 7,
+        "name": None,
+        "known_label": None,
+        "top": [{"label": label, "confidence": 0.5}],
+        "width": 640,
+        "height": 480,
+        **changes,
+    }
 
 
 def reassembled(parts: Iterable[dict[str, Any]]) -> dict[str, bytes]:

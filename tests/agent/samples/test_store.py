@@ -22,8 +22,8 @@ from agent.samples.store import SampleStore
 from agent.samples.training_folder import folder_label, label_folder
 from agent.store.files import Files
 from states.ports import Postponed
+from tests.support.samples import AT, described
 
-AT = "20261123T210000Z"
 UMASK = os.umask(0o022)
 os.umask(UMASK)
 
@@ -39,19 +39,13 @@ while True:
 """
 
 
-def document(label: str = "red", **changes: Any) -> dict[str, Any]:
-    top = [{"label": label, "confidence": 0.5}]
-    known = {"release": "abcd", "version": "2", "source": "camera:0", "frame": 7}
-    return {"taken_at": "2026-11-23T21:00:00.000Z", "why": "audit", "top": top, **known, **changes}
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> SampleStore:
     return SampleStore(tmp_path, Files())
 
 
 def add(store: SampleStore, size: int = 10, **changes: Any) -> str:
-    return store.add(b"\xff" * size, document(**changes), AT)
+    return store.add(b"\xff" * size, described(**changes), AT)
 
 
 def ids(store: SampleStore) -> list[str]:

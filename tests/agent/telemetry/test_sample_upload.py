@@ -18,7 +18,7 @@ from agent.journal import schema
 from agent.journal.journal import SqliteJournal
 from agent.journal.schema import open_journal
 from agent.journal.uploads import Spent
-from agent.samples.store import SampleStore
+from agent.samples.store import Sample, SampleStore
 from agent.samples.upload import SampleUploader, UploadRules
 from agent.samples.upload_part import PART_BYTES
 from agent.store.files import Files
@@ -125,6 +125,27 @@ async def test_the_newest_goes_first_and_one_begun_before_any_other(
     newest = add_sample(store, jpeg(PART_BYTES, 3))
     await drain(start())
     assert stream.order() == [(new, 0), (new, 1), (newest, 0), (old, 0), (old, 1)]
+
+
+async def test_the_many_that_wait_are_not_read_for_the_one_that_goes(
+    store: SampleStore,
+    stream: Recorder,
+    start: Callable[..., SampleUploader],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seed in range(30):
+        add_sample(store, jpeg(10, seed))
+    read: list[str] = []
+    find = store.find
+
+    def noted(sample: str) -> Sample | None:
+        read.append(sample)
+        return find(sample)
+
+    monkeypatch.setattr(store, "find", noted)
+    await drain(start())
+    assert read == [sample for sample, _ in stream.order()]
+    assert len(read) == 30
 
 
 async def test_a_cut_between_acknowledgement_and_journal_repeats_one_part(
