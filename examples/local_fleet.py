@@ -24,14 +24,14 @@ from demo.stage import CloudProcess, Device, Document, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
 FIRST_VERSION = "1"
-PATIENCE = 180.0
+PATIENCE = 240.0
 LOOK_SECONDS = 0.5
-SCENES = 48
+SCENES = 36
 # Slow enough that most pictures are sent before they are seen again.
 _FRAMES_PER_SECOND = 5
-# About as many pictures as there are scenes, and half as many again.
-_ENOUGH_SAMPLE_BYTES = 1_600_000
-_SAMPLE_BYTES_PER_DAY = 2_400_000
+# Nearly as many pictures as there are scenes, and half as many again.
+_ENOUGH_SAMPLE_BYTES = 1_000_000
+_SAMPLE_BYTES_PER_DAY = 1_800_000
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class LocalFleet:
             "worker": {
                 "source": f"dir:{self._camera(site)}",
                 "frames_per_second": _FRAMES_PER_SECOND,
+                "picture_order": "shuffled",
             },
             "update": {"window_frames": 30},
             "telemetry": {"metrics_seconds": 2},
