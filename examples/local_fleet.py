@@ -94,7 +94,7 @@ class LocalFleet:
         return self._await(cohort, f"{cohort} serves {version}", serves(version))
 
     def await_samples(self, cohort: str) -> None:
-        """Wait until the cohort's device has sent about as many samples as there are scenes."""
+        """Wait until the cohort's device has sent nearly as many samples as there are scenes."""
 
         def sent(status: Document) -> bool:
             return bool(status["samples_upload"]["bytes_today"] >= _ENOUGH_SAMPLE_BYTES)
