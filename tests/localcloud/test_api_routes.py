@@ -314,24 +314,16 @@ async def test_every_route_answers_in_its_documented_shape(
     assert routes(tmp_path / "described") == played | REFUSED
 
 
-async def test_every_route_refuses_strangers_and_what_is_not_there(
+async def test_every_route_says_what_is_not_there(
     bench: Bench, operator: Operator, tmp_path: Path
 ) -> None:
     """Golioth: an error is {"code", "message", "details"}, with grpc-gateway's HTTP status."""
-    other = bench.other_operator("Elsewhere")
     project = bench.cloud.project
     here = {"project_id": project.id, "organization_id": project.organization_id}
     nowhere = {"cohort_id": "nowhere", "package_id": "nothing", "path": "a"}
     for method, path in sorted(routes(tmp_path / "described")):
         missing = dict.fromkeys(re.findall(r"{(\w+)}", path), "f" * 24) | nowhere
         target = path.format(**missing | here)
-        body = {"projectId": project.id} if method in ("POST", "PUT", "PATCH") else None
-        stranger = await operator.http.request(method, target, json=body, headers={"x-api-key": ""})
-        assert (stranger.status_code, stranger.json()["code"]) == (401, 16), (method, path)
-        assert set(stranger.json()) == {"code", "message", "details"}
-        if "project_id" in path and (method, path) not in REFUSED:
-            foreign = await other.http.request(method, target, json=body)
-            assert (foreign.status_code, foreign.json()["code"]) == (403, 7), (method, path)
         asked_for = set(re.findall(r"{(\w+)}", path)) - {"project_id", "organization_id", "path"}
         if asked_for and method in ("GET", "DELETE"):
             query = {"deviceId": "f" * 24} if path.endswith("/{credential_id}") else {}

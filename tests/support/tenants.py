@@ -32,6 +32,30 @@ class Tenant:
         return f"camera-of-{self.marker}@{self.project_id}"
 
 
+@dataclass(frozen=True)
+class Tenants:
+    """Two projects of one cloud, each with everything there is; ``me`` wants what ``they`` have."""
+
+    store: Store
+    me: Tenant
+    they: Tenant
+    my_key: str
+    their_key: str
+
+    @classmethod
+    def in_store(cls, store: Store, project_id: str) -> Tenants:
+        """Furnish that project and another, which belongs to another organization."""
+        elsewhere = store.projects.ensure("Elsewhere", "Others")
+        made = [furnish(store, one) for one in (project_id, elsewhere.id)]
+        keys = [store.api_keys.create(one.project_id, "operator").key or "" for one in made]
+        return cls(store, made[0], made[1], keys[0], keys[1])
+
+    @property
+    def revision(self) -> int:
+        """The same number: nothing was written meanwhile."""
+        return self.store.revision
+
+
 def furnish(store: Store, project_id: str) -> Tenant:
     """Put something of every kind into a project."""
     marker = f"only-{project_id}-knows"

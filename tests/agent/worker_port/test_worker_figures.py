@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.figures import FigureReader
+from states.ports import Postponed
+from states.reasons import Transient
 
 SIDE = {
     "captured": 40,
@@ -97,3 +100,21 @@ def test_a_worker_that_went_back_says_from_what_and_why(reader: FigureReader) ->
     assert figures.instance == "one"
     nothing = reader.read({**STATUS, "release": None, "comparison": None})
     assert (nothing.serving, nothing.captured, nothing.comparison) == (None, 0, None)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"release": 7},
+        {"releases": {"new": {"captured": "many"}}},
+        {"comparison": {"release": "new"}},
+        {"comparison": {**STATUS["comparison"], "later_half": {"compared": 20}}},
+    ],
+)
+def test_a_status_of_another_form_is_that_of_a_worker_nobody_gets_on_with(
+    reader: FigureReader, odd: dict[str, Any]
+) -> None:
+    with pytest.raises(Postponed, match=next(iter(odd))) as refused:
+        reader.read({**STATUS, **odd})
+    assert isinstance(refused.value, WorkerProtocolError)
+    assert refused.value.reason is Transient.WORKER_AWAY
