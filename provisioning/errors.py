@@ -27,6 +27,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+_LONGEST_MESSAGE, _LONGEST_DETAIL = 800, 1200
+
 
 class ProvisioningError(Exception):
     """Something on the operator's side that needs the operator."""
@@ -64,10 +66,14 @@ class WrongPassphrase(PkiError):
 
 
 class ManagementError(ProvisioningError):
-    """A call to the management API that did not do what it was asked."""
+    """A call to the management API that did not do what it was asked.
+
+    What the server said of it is cut and made printable: it ends up on terminals and in logs.
+    """
 
     def __init__(self, request: str, detail: str) -> None:
-        super().__init__(f"{request}: {detail}")
+        shown = "".join(c if c.isprintable() else "?" for c in detail[:_LONGEST_DETAIL])
+        super().__init__(f"{request}: {shown}")
         self.request = request
 
 
@@ -88,7 +94,7 @@ class Refused(ManagementError):
     advice: ClassVar[str] = ""
 
     def __init__(self, request: str, http_status: int, code: int | None, message: str) -> None:
-        said = message.rstrip(".") or "no reason given"
+        said = message[:_LONGEST_MESSAGE].rstrip(".") or "no reason given"
         super().__init__(request, f"{said} (HTTP {http_status}){self.advice}")
         self.http_status = http_status
         self.code = code

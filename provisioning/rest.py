@@ -218,7 +218,8 @@ def _said(answer: httpx.Response) -> tuple[int | None, str]:
     if document is None:
         return None, answer.reason_phrase
     code = document.get("code")
-    return code if isinstance(code, int) else None, str(document.get("message", ""))
+    message = document.get("message")
+    return code if isinstance(code, int) else None, message if isinstance(message, str) else ""
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

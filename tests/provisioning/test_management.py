@@ -139,6 +139,14 @@ def test_a_refusal_becomes_the_error_of_its_kind(
     assert raised.value.request == "GET projects/warehouse/devices/d1"
 
 
+def test_what_a_server_says_is_fit_for_a_terminal(api: ScriptedApi, management: Management) -> None:
+    api.answer(error(3, "\x1b[2J\ud800" + "x" * 5000), status=400)
+    with pytest.raises(InvalidRequest) as refused:
+        management.device("d1")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1500
+
+
 def test_a_refusal_of_a_proxy_has_no_shape_to_rely_on(
     api: ScriptedApi, management: Management
 ) -> None:
