@@ -30,6 +30,7 @@ UNREAD_BYTES = 1 << 20
 # Without a free descriptor asyncio tries so many times a second to accept a client, and logs each.
 BACKLOG = 4
 LONGEST_SOCKET_PATH = 107
+LONGEST_TEXT = 4000
 
 Parameters = dict[str, Any]
 Method = Callable[[Parameters], Awaitable[dict[str, Any]]]
@@ -209,6 +210,24 @@ def _decode(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise ControlError("bad-request", "the line is no JSON object")
     return request
+
+
+def read_reply(answer: bytes) -> dict[str, Any]:
+    """The result in the line that answers a request.
+
+    Raises ControlError for an error, its detail fit to be logged and stored; ValueError for a line
+    that is no reply.
+    """
+    try:
+        reply = json.loads(answer)
+        if "error" not in reply:
+            return dict(reply["result"])
+        reason, detail = (str(reply["error"][name]) for name in ("reason", "detail"))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no reply: {answer[:200]!r}") from error
+    raise ControlError(
+        *(text[:LONGEST_TEXT].encode(errors="replace").decode() for text in (reason, detail))
+    )
 
 
 def _listen(path: Path, mode: int) -> socket.socket:

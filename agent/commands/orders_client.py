@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any, ClassVar
 
+from agent.control import read_reply
+from agent.worker.errors import ControlError
+
 ANSWER_SECONDS = 300.0
 """A roll back waits for an update that is just being switched, and for the worker to load."""
 
@@ -62,12 +65,10 @@ def _result(operation: str, answer: bytes) -> dict[str, Any]:
             "`edgeferry status` shows how far it came"
         )
     try:
-        reply = json.loads(answer)
-        if "error" not in reply:
-            return dict(reply["result"])
-        refusal = str(reply["error"]["detail"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return read_reply(answer)
+    except ControlError as refusal:
+        raise AgentNotAsked(refusal.detail) from None
+    except ValueError as error:
         raise AgentNotAsked(
             f"the agent's answer to {operation} can't be read; is it of another version?"
         ) from error
-    raise AgentNotAsked(refusal)

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.control import read_reply
+from agent.worker.errors import ControlError
 from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.figures import FigureReader
 from states.ports import Evidence, Postponed, Rejected, WorkerFigures
@@ -158,11 +160,10 @@ class WorkerClient:
 
 def _result(method: str, answer: bytes) -> dict[str, Any]:
     try:
-        reply = json.loads(answer)
-        if "error" not in reply:
-            return dict(reply["result"])
-        reason, detail = str(reply["error"]["reason"]), str(reply["error"]["detail"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return read_reply(answer)
+    except ControlError as error:
+        reason, detail = error.reason, error.detail
+    except ValueError as error:
         raise WorkerProtocolError(f"{method}: unreadable answer {answer[:200]!r}") from error
     if reason in set(Rejection):
         raise Rejected(Rejection(reason), detail)
