@@ -13,6 +13,7 @@ import sys
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import atheris
 
@@ -42,7 +43,7 @@ def main() -> None:
     arguments = [
         sys.argv[0],
         str(options.corpus),
-        *(str(folder) for folder in options.begin_with if folder.is_dir()),
+        *(str(path / target.name) for path in (CORPUS, FOUND) if (path / target.name).is_dir()),
         f"-max_total_time={max(1, round(options.seconds))}",
         f"-max_len={target.most_bytes}",
         f"-timeout={SLOWEST_SECONDS}",
@@ -51,8 +52,6 @@ def main() -> None:
         "-print_final_stats=1",
         "-verbosity=1",
     ]
-    if options.merge:
-        arguments.append("-merge=1")
     search = Search(target, attempt, options.found)
     mutator = {} if target.document is None else {"custom_mutator": search.changed}
     atheris.Setup(arguments, search.try_one, **mutator)
@@ -101,19 +100,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("target", choices=[target.name for target in TARGETS])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument(
-        "--corpus", type=Path, help="where new cases go; the corpus of this tree by default"
+        "--corpus", type=Path, help="a folder for what reaches something new; thrown away if none"
     )
     parser.add_argument(
         "--found", type=Path, help="where findings go; kept in this tree by default"
     )
-    parser.add_argument(
-        "--merge", action="store_true", help="only add what reaches something new to --corpus"
-    )
-    parser.add_argument(
-        "--begin-with", action="append", default=[], type=Path, help="a further corpus, only read"
-    )
     options = parser.parse_args()
-    options.corpus = options.corpus or CORPUS / options.target
+    options.corpus = options.corpus or Path(_open_for_good.enter_context(TemporaryDirectory()))
     options.found = options.found or FOUND / options.target
     return options
 

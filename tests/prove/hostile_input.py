@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.catalogue import TARGETS
-from tests.fuzz.kept import CORPUS, FOUND
+from tests.fuzz.kept import FOUND
 from tests.fuzz.target import Target
 from tests.prove.parts import Budget, Part, Progress, Proof
 
@@ -73,7 +73,6 @@ async def _search(target: Target, folder: Path, found: Path, seconds: float) -> 
     arguments = (
         *(sys.executable, "-m", "tests.fuzz.campaign", target.name, "--seconds", str(seconds)),
         *("--corpus", str(folder / target.name), "--found", str(found / target.name)),
-        *("--begin-with", str(CORPUS / target.name), "--begin-with", str(FOUND / target.name)),
     )
     # Whatever a killed search leaves behind goes with the part's folder.
     searching = await asyncio.create_subprocess_exec(
