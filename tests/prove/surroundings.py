@@ -3,7 +3,7 @@
 Devices of real processes are updated again and again. In each update something fails, after the
 n-th commit to the journal, for every n there is, and is well again some seconds later. Nobody
 restarts anything, except what memory ended, which the service manager would restart. It holds when
-the model served all the time, no release was rejected, and the update ended with the new one.
+neither process ended, no frame failed, no release was rejected, and the new one serves in the end.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class Lane:
             raise StageError(f"{case}: {error}") from error
         if status["rejected"]:
             self._proof.broken.append(f"{case}: {status['rejected']}")
+        if status["worker"]["errors"] and not case.trouble.may_end_processes:
+            self._proof.broken.append(f"{case}: {status['worker']['errors']} frames failed")
 
 
 def _answers(path: Path) -> bool:
