@@ -28,7 +28,7 @@ from tests.support.vm_image import ImageUnavailableError, image
 from tests.vm.power_cut_guest import scenario
 
 CUTS = 120
-BOOT_EVERY = 30
+BOOT_EVERY = 60
 """A machine that is really booted, in place of one that was saved."""
 AT_WORK = (0.0, 6.0)
 """Seconds of work before the cut, from the first sign of life."""
