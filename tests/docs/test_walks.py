@@ -12,7 +12,8 @@ from tests.docs.markdown_pages import ROOT
 from tests.docs.reader import Reader
 from tests.support.provisioning import PASSPHRASE
 
-pytestmark = pytest.mark.system
+# A busy machine takes ten times as long over it as an idle one.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 DOCS = ROOT / "docs"
 TUTORIAL = ("tutorial.md", "publishing.md", "debugging.md")
@@ -34,7 +35,6 @@ def test_the_tutorial_and_what_follows_it_hold_line_by_line(reader: Reader) -> N
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 def test_a_script_of_ones_own_holds_line_by_line(reader: Reader) -> None:
     for page in (*TUTORIAL, "own-script.md"):
         reader.read(DOCS / page)
