@@ -205,8 +205,10 @@ def _verdict(ending: _Ending, limits: TrialLimits) -> TrialReport:
         raise Rejected(Rejection.GOLDEN_SET_INVALID, detail)
     if stage is not None:
         raise _no_verdict(ending, limits)
+    # A machine too busy to start it, or one that ran out of memory, says nothing of the model.
+    starved = ending.status in {None, -signal.SIGKILL}
     raise Postponed(
-        Transient.INTERNAL_ERROR,
+        Transient.NO_RESOURCES if starved else Transient.INTERNAL_ERROR,
         f"the trial process {_how_it_ended(ending.status)} before it opened the model: "
         f"{_last_words(ending)}",
     )

@@ -14,7 +14,7 @@ import pytest
 from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
 from agent.worker.choices import RuntimeName
 from states.ports import Postponed, Rejected
-from states.reasons import Rejection
+from states.reasons import Rejection, Transient
 from tests.support.mutations import mutated_model
 from tests.support.runtimes import RUNTIMES, works
 from tests.support.tiny_models import DataType, TinyModel, reversed_colours
@@ -198,8 +198,10 @@ async def test_a_machine_that_can_open_no_model_at_all_is_no_fault_of_the_conten
 
 
 async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put: Put) -> None:
-    with pytest.raises(Postponed):
+    with pytest.raises(Postponed) as postponed:
         await try_model(put(TinyModel()), TrialLimits(wall_seconds=0.001))
+    # Not an internal error, of which only a few are borne with.
+    assert postponed.value.reason is Transient.NO_RESOURCES
 
 
 async def test_the_child_gets_no_credentials_from_the_environment(
