@@ -89,6 +89,10 @@ class Device:
         found: Document = json.loads(done.output) if done.status == 0 else {}
         return found
 
+    def active_version(self) -> str:
+        """Of the model that serves."""
+        return str(self.status()["active"]["packages"]["ai-model"]["version"])
+
     def newest_update(self) -> Document:
         """``edgeferry explain --json``, asked in the machine."""
         found: Document = json.loads(self.machine.run(COMMAND, "explain", "--json").output)
