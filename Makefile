@@ -36,8 +36,9 @@ type: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
+# Real processes wait for one another half of the time: two more tests than processors.
 unit: $(READY)
-	$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses $$(($$(nproc) + 2)) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 long: $(READY)   ## Run the tests that take minutes, which `make test` leaves out
 	$(BIN)/pytest --long -m long $(ARGS)
