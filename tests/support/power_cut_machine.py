@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.virtual_machine import QEMU, processor
+from tests.support.virtual_machine import QEMU, processor, tell_qemu
 from tests.support.vm_image import Image
 
 MEMORY_MIB = 320
@@ -106,8 +105,8 @@ class PowerCutMachine:
 
     def save(self) -> None:
         """Save what was booted, and switch it off."""
-        self._tell_qemu("migrate", uri=f"exec:cat > {self._saved}")
-        while (status := self._tell_qemu("query-migrate")["status"]) != "completed":
+        tell_qemu(self._monitor, "migrate", uri=f"exec:cat > {self._saved}")
+        while (status := tell_qemu(self._monitor, "query-migrate")["status"]) != "completed":
             if status == "failed":
                 raise PowerCutMachineError("the machine could not be saved")
             time.sleep(0.2)
@@ -130,7 +129,7 @@ class PowerCutMachine:
         if self._process.poll() is not None:
             raise PowerCutMachineError(f"QEMU ended\n{self.console()}")
         try:
-            return bool(self._tell_qemu("query-status")["running"])
+            return bool(tell_qemu(self._monitor, "query-status")["running"])
         except OSError:
             return False  # it has only just begun
 
@@ -192,20 +191,6 @@ class PowerCutMachine:
                 break
         errors = self._process.stderr.read() if self._process.stderr else b""
         raise PowerCutMachineError(f"not ready; {errors!r}\n{self.console()}")
-
-    def _tell_qemu(self, command: str, **arguments: Any) -> Any:
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(60)
-            monitor.connect(str(self._monitor))
-            lines = monitor.makefile("rw")
-            lines.readline()
-            for name, given in (("qmp_capabilities", {}), (command, arguments)):
-                lines.write(json.dumps({"execute": name, "arguments": given}) + "\n")
-                lines.flush()
-                answer = json.loads(lines.readline())
-                while "event" in answer:
-                    answer = json.loads(lines.readline())
-        return answer["return"]
 
 
 def _loaded(libraries: Path) -> list[str]:

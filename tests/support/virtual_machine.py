@@ -94,21 +94,9 @@ class VirtualMachine(Machine):
 
     def cut_power(self) -> None:
         boot_before = self.run("cat", "/proc/sys/kernel/random/boot_id").output
-        self._tell_qemu("system_reset")
+        tell_qemu(self._monitor, "system_reset")
         self.await_boot()
         assert self.run("cat", "/proc/sys/kernel/random/boot_id").output != boot_before
-
-    def _tell_qemu(self, command: str) -> Any:
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(20)
-            monitor.connect(str(self._monitor))
-            lines = monitor.makefile("rw")
-            lines.readline()
-            for each in ("qmp_capabilities", command):
-                lines.write(json.dumps({"execute": each}) + "\n")
-                lines.flush()
-                answer = json.loads(lines.readline())
-        return answer["return"]
 
     def run(self, *command: str, check: bool = True, seconds: float = 120) -> Done:
         # The guest agent of a busy machine answers late, that of one which starts not at all.
@@ -144,6 +132,22 @@ class VirtualMachine(Machine):
         if "error" in answer:
             raise MachineError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
+
+
+def tell_qemu(monitor: Path, command: str, **arguments: Any) -> Any:
+    """What QEMU returns for a command over its monitor's socket (QMP)."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(str(monitor))
+        lines = connection.makefile("rw")
+        lines.readline()
+        for name, given in (("qmp_capabilities", {}), (command, arguments)):
+            lines.write(json.dumps({"execute": name, "arguments": given}) + "\n")
+            lines.flush()
+            # Whatever happens to the machine meanwhile is told in between.
+            while "event" in (answer := json.loads(lines.readline())):
+                pass
+    return answer["return"]
 
 
 def _parsed(line: str) -> Any:
