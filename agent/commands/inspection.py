@@ -129,6 +129,7 @@ class Inspector:
             row["packages"] = json.loads(row["packages"])
             # Not there while the journal is that of an agent older than this command.
             row["companions"] = json.loads(row.get("companions", "[]"))
+            row["signature"] = json.loads(row.get("signature") or "null")
         return rows[::-1]
 
     def releases(self) -> list[Document]:

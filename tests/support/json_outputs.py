@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-outputs.md"
 
 _HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
 _ROW = re.compile(r"^\| (?:`([^`]+)`)? *\| ([^|]+?) \|", re.MULTILINE)
-_SHARED = re.compile(r"\[[\w-]+\]\(#([\w-]+)\)")
+_SHARED = re.compile(r"\[([\w ]+)\]\(#[\w-]+\)")
 
 
 def _is_time(value: Any) -> bool:
@@ -129,7 +129,11 @@ def _put_rows(root: Form, heading: str) -> None:
         target = root
         for name in _names(path):
             target = target.parts.setdefault(name, Form())
+        before = set(root.parts)
         _fill(target, kind)
+        if target is root and "may be missing" in kind:  # said of every field that is included
+            for name in set(root.parts) - before:
+                root.parts[name].may_be_missing = True
 
 
 def _names(path: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support.json_outputs import form
 from tests.support.tiny_models import TinyModel
 
 
@@ -39,14 +40,17 @@ class WorkerClient:
                 await asyncio.sleep(0.01)
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """The result; raises Refused."""
+        """The result; raises Refused, or DocumentedOtherwise for a status of another form."""
         self._next_id += 1
         self._waiting[self._next_id] = reply = asyncio.get_running_loop().create_future()
         await self.send({"id": self._next_id, "method": method, "params": params})
         answer: dict[str, Any] = await reply
         if "error" in answer:
             raise Refused(answer["error"]["reason"], answer["error"]["detail"])
-        return dict(answer["result"])
+        result = dict(answer["result"])
+        if method == "status":
+            form("worker").check(result, "status")
+        return result
 
     async def send(self, message: object) -> None:
         """Any JSON."""
