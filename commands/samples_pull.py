@@ -35,7 +35,7 @@ def pull(
         Path, typer.Option(metavar="FOLDER", help="A new folder, or one of an earlier pull.")
     ],
     cohort: Annotated[
-        str | None, typer.Option(help="Only this cohort's, by name or id; all devices' without.")
+        str | None, typer.Option(help="Only this cohort's, by name or id; else all devices'.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -40,7 +40,7 @@ class OperatorSettings(BaseModel):
         description="Folder of the device CA and of the register of what it issued.",
     )
     packs: Path | None = Field(None, description="Where devices' packs go; <ca>/devices.")
-    days: int = Field(DEVICE_DAYS, ge=1, description="Days a device's certificate counts.")
+    days: int = Field(DEVICE_DAYS, ge=1, description="Days until a device's certificate expires.")
     tar: bool = Field(False, description="Tarballs, not folders.")
     install_dir: PurePosixPath | None = Field(
         None, description="One folder of the device for a whole pack, without our systemd units."

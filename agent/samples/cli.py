@@ -79,7 +79,7 @@ def export(
 
 @samples.command()
 def delete(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which ones.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     older_than: Annotated[
         str | None, typer.Option(metavar="TIME", help="Those older than this: 30m, 12h, 7d or 2w.")

@@ -10,25 +10,26 @@ from commands.reference.markdown import MADE, literal, table
 from states.reasons import Rejection, Transient
 
 _INTRODUCTION = """\
-The same code stands in `edgeferry status`, `history` and `explain`, in the device's state document,
-in `edgeferry fleet` and in the console. The last column is what Golioth's OTA report says for it:
-its list is fixed and shorter, so most of ours are `FIRMWARE_UPDATE_FAILED` there, and the code
-itself is in the state document.
+The same code is in `edgeferry status`, `history` and `explain`, in the device's state document, in
+`edgeferry fleet` and in the console. The last column is what Golioth's OTA report says for it. Its
+list is fixed and shorter, so most of ours are `FIRMWARE_UPDATE_FAILED` there, and the code itself
+is in the state document.
 """
 _REFUSED = """\
-The content is at fault. It is remembered by content and not tried again by itself; other content,
-or `edgeferry retry` when the fault is mended outside the release, lets an update in again.
+The content is at fault. It is remembered, and the same content is not tried again by itself. Other
+content is taken as usual. If the cause was outside the release and you have removed it, run
+`edgeferry retry`. What to do about a signature is in [signing.md](../signing.md).
 """
 _WAITING = """\
-The surroundings are at fault. The same content is tried again, ever more rarely, without anybody's
-doing; `edgeferry retry` ends the wait.
+Something around the content is at fault. The same content is tried again by itself, with growing
+pauses; `edgeferry retry` tries at once.
 """
 _EXITS = """\
 | status | means |
 |---|---|
 | 0 | done |
 | 1 | failed: the message says what, where, and what to do next |
-| 2 | wrong usage or configuration: nothing was begun; systemd does not start the daemon again |
+| 2 | wrong usage or configuration: nothing was done; systemd does not start the program again |
 """
 
 

@@ -40,7 +40,7 @@ def init(
     name: Annotated[
         str | None, typer.Option(help="Its name; '<project> device CA' when not given.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="Days it counts.")] = 3650,
+    days: Annotated[int, typer.Option(min=1, help="Days until it expires.")] = 3650,
     intermediate: Annotated[
         bool,
         typer.Option(

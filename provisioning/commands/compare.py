@@ -41,8 +41,8 @@ def compare(
     cohort: Annotated[
         str | None, typer.Option(help="With --releases: only the devices of this cohort.")
     ] = None,
-    since: Annotated[datetime | None, _time("What is older does not count")] = None,
-    until: Annotated[datetime | None, _time("What is newer does not count")] = None,
+    since: Annotated[datetime | None, _time("Leave out what is older")] = None,
+    until: Annotated[datetime | None, _time("Leave out what is newer")] = None,
     confidence: Annotated[
         float,
         typer.Option(

@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def fleet(
     settings: OperatorSettings,
     cohort: Annotated[
-        str | None, typer.Option(help="Only this cohort, by name or id; all devices without.")
+        str | None, typer.Option(help="Only this cohort, by name or id; else all devices.")
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")

@@ -64,7 +64,7 @@ SIGNING: dict[str, Any] = CA | {
 PACKS: dict[str, Any] = {
     "days": Annotated[
         int | None,
-        typer.Option(min=1, help="Days a certificate counts; 730.", rich_help_panel="Packs"),
+        typer.Option(min=1, help="Days until a certificate expires; 730.", rich_help_panel="Packs"),
     ],
     "packs": _path("Packs", "Folder for packs; <ca>/devices when not set.", "--out"),
     "tar": Annotated[

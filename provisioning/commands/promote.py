@@ -58,7 +58,7 @@ def promote(
         float, _criterion("Share of the canary's devices that serve it, confirmed, in %.", most=100)
     ] = 100.0,
     observe: Annotated[
-        float, _criterion("Minutes of its frames from so many devices.", "--observe-minutes")
+        float, _criterion("Minutes of its frames from each of these devices.", "--observe-minutes")
     ] = 60.0,
     frames: Annotated[int, _criterion("Frames of it, of all devices together.")] = 1000,
     accuracy: Annotated[
