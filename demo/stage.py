@@ -68,12 +68,18 @@ def serves(version: str) -> Callable[[Document], bool]:
 class Process:
     """One ``edgeferry`` command in the background, its standard error in a file."""
 
-    def __init__(self, arguments: tuple[str, ...], log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        log: Path,
+        env: Mapping[str, str],
+        program: tuple[str, ...] = EDGEFERRY,
+    ) -> None:
         self._log = log
         self._ended_by_us = False
         with log.open("ab") as stderr:
             self._child = subprocess.Popen(
-                (*EDGEFERRY, *arguments),
+                (*program, *arguments),
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -133,9 +139,12 @@ class CloudAddress:
 class CloudProcess:
     """A local cloud over ``folder``; started again, it keeps its data and its ports."""
 
-    def __init__(self, folder: Path, *, rate_limit: float) -> None:
+    def __init__(
+        self, folder: Path, *, rate_limit: float, program: tuple[str, ...] = EDGEFERRY
+    ) -> None:
         self._folder = folder
         self._rate_limit = rate_limit
+        self._program = program
         self._ports = ("0", "0")
         self.process: Process
         self.address: CloudAddress
@@ -146,7 +155,8 @@ class CloudProcess:
         coap, http = self._ports
         options = ("--data", str(self._folder), "--coap-port", coap, "--http-port", http)
         rate = ("--rate-limit", str(self._rate_limit), "--json")
-        self.process = Process(("cloud", *options, *rate), self._folder / "cloud.log", {})
+        log = self._folder / "cloud.log"
+        self.process = Process(("cloud", *options, *rate), log, {}, self._program)
         line = self.process.first_line()
         if not line:
             raise StageError(f"the local cloud did not start\n{self.process.log_tail()}")

@@ -12,6 +12,7 @@ import random
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.prove.parts import Budget, Part, Progress, Proof
@@ -24,7 +25,7 @@ from tests.support.power_cut_machine import (
     make_disk,
     why_not,
 )
-from tests.support.vm_image import ImageUnavailableError, image
+from tests.support.vm_image import FULL_KERNEL, ImageUnavailableError, image
 from tests.vm.power_cut_guest import scenario
 
 CUTS = 120
@@ -36,25 +37,30 @@ RECOVERY_SECONDS = 300.0
 
 
 def parts() -> tuple[Part, ...]:
-    """The one part there is."""
-    about = "QEMU killed in mid-update, a real file system: the promises hold after each start"
-    return (Part("power-cuts", about, prove, asked_for=True),)
+    """One for each file system."""
+    about = "QEMU killed in mid-update: the promises hold after each start on"
+    return tuple(
+        Part(f"power-cuts-{name}", f"{about} {name}", partial(prove, name), asked_for=True)
+        for name in DISK_MIB
+    )
 
 
-async def prove(folder: Path, budget: Budget, progress: Progress, cuts: int = CUTS) -> Proof:
+async def prove(
+    file_system: str, folder: Path, budget: Budget, progress: Progress, cuts: int = CUTS
+) -> Proof:
     """Cut the power again and again, on the same disk."""
     proof = Proof(cuts)
-    if reason := why_not():
+    if reason := why_not(file_system):
         proof.broken.append(reason)
         return proof
     try:
-        machine = PowerCutMachine(image(), folder)
+        machine = PowerCutMachine(image(FULL_KERNEL), folder)
     except ImageUnavailableError as error:
         proof.broken.append(str(error))
         return proof
-    disk = folder / "ext4.raw"
-    make_disk(disk, "ext4")
-    run = Run(machine, disk, "ext4", proof)
+    disk = folder / f"{file_system}.raw"
+    make_disk(disk, file_system)
+    run = Run(machine, disk, file_system, proof)
     try:
         await asyncio.to_thread(run.all_cuts, cuts, budget, progress)
     finally:

@@ -21,8 +21,9 @@ from typing import Any
 from tests.support.virtual_machine import QEMU, processor, tell_qemu
 from tests.support.vm_image import Image
 
-MEMORY_MIB = 320
-DISK_MIB = {"ext4": 64, "btrfs": 256}
+MEMORY_MIB = 448
+DISK_MIB = {"ext4": 64, "f2fs": 256}
+_TOOLS = {"ext4": {"mkfs.ext4": "e2fsprogs"}, "f2fs": {"mkfs.f2fs": "f2fs-tools"}}
 BOOT_SECONDS = 900.0
 GUEST = "tests.vm.power_cut_guest"
 _PACKAGES = ("agent", "demo", "localcloud", "protocol", "provisioning", "states", "tests")
@@ -210,11 +211,12 @@ def _loaded(libraries: Path) -> list[str]:
     return sorted({*names, *(f"{n}.libs" for n in names if (libraries / f"{n}.libs").is_dir())})
 
 
-def why_not() -> str | None:
+def why_not(file_system: str) -> str | None:
     """Why there can be no such machine here, or None."""
     if sys.version_info[:2] != (3, 11):
         return "the machine has Python 3.11, and libraries are taken from here"
-    for program, package in ((QEMU, "qemu-system-x86"), ("debugfs", "e2fsprogs")):
+    needed = {QEMU: "qemu-system-x86", "debugfs": "e2fsprogs", **_TOOLS[file_system]}
+    for program, package in needed.items():
         if shutil.which(program) is None:
             return f"there is no {program}: apt-get install {package}"
     return None

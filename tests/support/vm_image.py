@@ -16,11 +16,13 @@ from pathlib import Path
 CACHE = Path(__file__).parents[2] / ".cache" / "vm"
 SUITE = "bookworm"
 DISK_SIZE = "3G"
+CLOUD_KERNEL = "linux-image-cloud-amd64"
+FULL_KERNEL = "linux-image-amd64"
+"""Starts more slowly, but has modules for more file systems: f2fs."""
 PACKAGES = (
     "systemd-sysv",
     "dbus",
     "udev",
-    "linux-image-cloud-amd64",
     "initramfs-tools",
     "python3",
     "python3-venv",
@@ -52,19 +54,20 @@ class Image:
     initrd: Path
 
 
-def image() -> Image:
+def image(kernel: str = CLOUD_KERNEL) -> Image:
     """The image, built now if this is the first time, which takes about two minutes.
 
     Raises ImageUnavailableError.
     """
-    recipe = repr((SUITE, DISK_SIZE, PACKAGES, NETWORK, _LEFT_OUT))
+    packages = (*PACKAGES, kernel)
+    recipe = repr((SUITE, DISK_SIZE, packages, NETWORK, _LEFT_OUT))
     folder = CACHE / hashlib.sha256(recipe.encode()).hexdigest()[:12]
     built = Image(folder / "disk.raw", folder / "vmlinuz", folder / "initrd.img")
     if not folder.exists():
         _check_tools()
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            finished = _build(Path(scratch))
+            finished = _build(Path(scratch), packages)
             finished.rename(folder)
     return built
 
@@ -77,10 +80,10 @@ def _check_tools() -> None:
             raise ImageUnavailableError(f"there is no {program}: apt-get install {package}")
 
 
-def _build(scratch: Path) -> Path:
+def _build(scratch: Path, packages: tuple[str, ...]) -> Path:
     root, finished = scratch / "root", scratch / "finished"
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT.split()]
-    options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *excluded]
+    options = ["--quiet", "--variant=minbase", f"--include={','.join(packages)}", *excluded]
     subprocess.run(["mmdebstrap", *options, SUITE, str(root)], check=True)
     (root / "etc/systemd/network/80-vm.network").write_text(NETWORK)
     (root / "etc/hostname").write_text("edge\n")
