@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
+from unittest.mock import patch
 
 from aiocoap import Code, Message
 from aiocoap.pipe import Pipe
 
 from commands.main import main
-from localcloud import cloud
 from localcloud.gateway.answers import Refusal
 from localcloud.gateway.site import Gateway
 from protocol.block_codec import BlockRequest
@@ -75,5 +74,5 @@ class MoodyGateway(Gateway):
 
 
 if __name__ == "__main__":
-    cloud.Gateway = MoodyGateway  # type: ignore[misc] # what the cloud serves devices with
-    sys.exit(main())
+    with patch("localcloud.cloud.Gateway", MoodyGateway):
+        main()
