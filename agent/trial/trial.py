@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from agent.store.files import storage_errors
 from agent.trial.process import TrialJob
 from agent.worker.choices import Preprocessing, RuntimeName
 from agent.worker.sandbox import child
+from agent.worker.sandbox.starvation import LONGER_TIMES, LOOK_SECONDS, is_starved
 from states.ports import Postponed, Rejected
 from states.proof import ClassFindings, Findings, GoldenFindings
 from states.reasons import Rejection, Transient
@@ -158,16 +160,25 @@ async def _run(job: TrialJob, limits: TrialLimits) -> _Ending:
             env=child.environment(),
         )
     ending = _Ending()
+    listening = asyncio.create_task(_listen(process, job, ending))
     try:
-        async with asyncio.timeout(limits.wall_seconds):
-            await _listen(process, job, ending)
-    except TimeoutError:
-        pass  # ending.status stays None
+        await _end_or_time_is_up(process.pid, listening, limits.wall_seconds)
+        if listening.done():
+            listening.result()
     finally:
+        listening.cancel()
         if process.returncode is None:
             process.kill()
             await process.wait()
     return ending
+
+
+async def _end_or_time_is_up(pid: int, listening: asyncio.Task[None], seconds: float) -> None:
+    """Wait; a process that the machine is too busy to let run is given longer."""
+    longest = time.monotonic() + LONGER_TIMES * seconds
+    await asyncio.wait([listening], timeout=seconds)
+    while not listening.done() and is_starved(pid, seconds) and time.monotonic() < longest:
+        await asyncio.wait([listening], timeout=LOOK_SECONDS)
 
 
 async def _listen(process: asyncio.subprocess.Process, job: TrialJob, ending: _Ending) -> None:

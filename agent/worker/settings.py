@@ -92,7 +92,8 @@ class WorkerSettings(BaseModel):
     load_seconds: float = Field(
         60.0,
         gt=0,
-        description="Time a model may take to load and warm up before it counts as hung.",
+        description="Time a model may take to load and warm up before it counts as hung; this and "
+        "the next two are ten times as long while the machine is too busy to let the model run.",
     )
     frame_seconds: float = Field(
         5.0, gt=0, description="Time a frame may take to classify before the engine counts as hung."

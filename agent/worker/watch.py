@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agent.worker.sandbox.starvation import LONGER_TIMES
 from agent.worker.settings import WorkerSettings
 from agent.worker_port.client import WorkerClient
 from states.ports import Postponed
@@ -22,8 +23,8 @@ class Flow:
     """Compares the worker's figures with what they were. Times are monotonic seconds."""
 
     def __init__(self, frame_seconds: float, stall_seconds: float) -> None:
-        """Longest times an engine and a source may take before the worker replaces them itself."""
-        self._settle_seconds = PATIENCE_SECONDS + 2 * frame_seconds
+        """How long an engine and a source may take before the worker replaces them itself."""
+        self._settle_seconds = PATIENCE_SECONDS + LONGER_TIMES * frame_seconds
         self._capture_seconds = PATIENCE_SECONDS + 2 * stall_seconds
         self._captured: tuple[str, int] | None = None
         self._captured_at = 0.0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agent.worker.engines.engine_process import MESSAGE_BYTES, EngineJob
 from agent.worker.engines.process import EngineProcess
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from agent.worker.sandbox.starvation import LONGER_TIMES, LOOK_SECONDS
 from states.ports import Rejected
 from states.reasons import Rejection
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from agent.worker.choices import Preprocessing, RuntimeName
 
 GROWTH, GROWTH_BYTES = 2, 64 << 20
-STARVED_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class Engine:
             self._timer = self._loop.call_later(left, self._check_patience)
             return
         if self._is_starved():
-            self._timer = self._loop.call_later(STARVED_LOOK_SECONDS, self._check_patience)
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._check_patience)
             return
         detail = f"the engine was silent for {self._patience:g} s while {self._doing}"
         self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
@@ -242,9 +242,8 @@ class Engine:
     def _is_starved(self) -> bool:
         """Whether it is silent for want of a processor: a busy machine is not the model's fault."""
         silent = self._loop.time() - self._silent_since
-        used = self._process.processor_seconds() - self._used_before
-        starved = used < self._patience / 2 and self._process.waits_for_the_machine()
-        return starved and silent < self._settings.frame_seconds
+        starved = self._process.is_starved(self._patience, self._used_before)
+        return starved and silent < LONGER_TIMES * self._patience
 
     @property
     def _doing(self) -> str:

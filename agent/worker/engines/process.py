@@ -7,11 +7,11 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 from agent.worker.engines.engine_process import EngineJob
 from agent.worker.sandbox import child
+from agent.worker.sandbox.starvation import is_starved, processor_seconds
 
 EXIT_SECONDS = 0.5
 WORDS_BYTES = 4096
@@ -74,9 +74,9 @@ class EngineProcess:
         """Processor time it has used since it began; 0 when it is gone."""
         return processor_seconds(self.pid)
 
-    def waits_for_the_machine(self) -> bool:
+    def is_starved(self, seconds: float, used_before: float) -> bool:
         """Whether it could go on if it were given a processor, or its memory's pages."""
-        return waits_for_the_machine(self.pid)
+        return is_starved(self.pid, seconds, used_before)
 
     async def ending(self) -> str:
         """How it ended, with its last words; ended by force if it goes on without a connection."""
@@ -143,26 +143,6 @@ class LastWords:
     def close(self) -> None:
         """Listen no more; called once."""
         os.close(self._reader)
-
-
-def processor_seconds(pid: int) -> float:
-    """Processor time of all threads of a process; 0 when it is gone."""
-    clock = (~pid << 3) | 2  # clock_getcpuclockid(3), which Python does not offer
-    try:
-        return time.clock_gettime(clock)
-    except OSError:
-        return 0.0
-
-
-def waits_for_the_machine(pid: int) -> bool:
-    """Whether a thread of it is runnable or waits for a disk, rather than for an event."""
-    try:
-        tasks = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
-        return any(task.read_text().rpartition(")")[2].split()[0] in "RD" for task in tasks)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    except OSError:
-        return True  # we are short of something ourselves
 
 
 def resident_bytes(pid: int | str) -> int:

@@ -204,6 +204,15 @@ async def test_a_machine_too_busy_to_begin_is_no_fault_of_the_content(put: Put) 
     assert postponed.value.reason is Transient.NO_RESOURCES
 
 
+async def test_a_model_that_the_machine_does_not_let_run_is_given_longer(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.trial.trial.is_starved", lambda _pid, _seconds: True)
+    monkeypatch.setattr("agent.trial.trial.LONGER_TIMES", 1e5)
+    report = await try_model(put(TinyModel()), TrialLimits(wall_seconds=0.001))
+    assert report.labels > 0
+
+
 async def test_the_child_gets_no_credentials_from_the_environment(
     put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:

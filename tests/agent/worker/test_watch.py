@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from agent.worker.sandbox.starvation import LONGER_TIMES
 from agent.worker.settings import WorkerSettings
 from agent.worker.watch import PATIENCE_SECONDS, Flow, ServiceWatch, status_text
 from tests.support.worker_harness import running_worker
@@ -50,9 +51,11 @@ def test_frames_left_lying_are_trouble_but_frames_nobody_serves_are_not() -> Non
     for second in range(200):
         unserved = figures(frames=second, unserved=second, in_flight=1)
         assert flow.trouble(unserved, second) is None
-    for second in range(71):
+    longest = int(PATIENCE_SECONDS + LONGER_TIMES * 5.0)
+    for second in range(longest + 1):
         assert flow.trouble(figures(frames=200 + second, in_flight=2), 200 + second) is None
-    assert "waiting for an answer" in str(flow.trouble(figures(frames=300, in_flight=2), 272))
+    lying = figures(frames=400, in_flight=2)
+    assert "waiting for an answer" in str(flow.trouble(lying, 200 + longest + 2))
 
 
 async def test_a_worker_that_can_be_reached_and_serves_is_well(tmp_path: Path) -> None:
