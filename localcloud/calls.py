@@ -62,12 +62,13 @@ class Calls:
             self._forget(device_id, pending)
 
     async def deliver(self, device_id: str, send: Callable[[RpcCall], None]) -> None:
-        """Send the device its calls until cancelled; a later caller takes over from this one."""
+        """Send the device its calls, until a later caller takes over from this one."""
+        if earlier := self._observers.get(device_id):
+            earlier.set()
         wake = self._observers[device_id] = asyncio.Event()
         try:
-            while True:
-                unsent = self._unsent[device_id]
-                if unsent and self._observers.get(device_id) is wake:
+            while self._observers.get(device_id) is wake:
+                if unsent := self._unsent.get(device_id):
                     pending = unsent.pop(0)
                     send(pending.call)
                     await asyncio.wait([pending.answer])
@@ -89,5 +90,5 @@ class Calls:
         unsent = self._unsent[device_id]
         with suppress(ValueError):
             unsent.remove(pending)
-        if not unsent and device_id not in self._observers:
+        if not unsent:
             del self._unsent[device_id]

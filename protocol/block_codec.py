@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.blocks import MAX_NUMBER, MAX_SIZE_EXPONENT, Block
+from protocol.blocks import MAX_SIZE_EXPONENT, Block, check_block
 from protocol.formats import ContentFormat
 from protocol.requests import get
 
 TOKEN_LENGTH = 8
 
-_HEADER_LENGTH = 4
-_VERSION_1 = 0x40
+HEADER_LENGTH = 4
+VERSION_1 = 0x40
 _NON, _ACK = 0x10, 0x20
 _KINDS = 0xE0  # the version, and whether it is a confirmable or another request
 _GET = 1
@@ -45,9 +45,8 @@ def encode_request(
     confirmable: bool,
 ) -> bytes:
     """A GET of one block; ``options`` are those of :func:`request_options`."""
-    if not (0 <= number <= MAX_NUMBER and 0 <= size_exponent <= MAX_SIZE_EXPONENT):
-        raise ValueError(f"no such block: number {number}, size exponent {size_exponent}")
-    first = _VERSION_1 | (0 if confirmable else _NON) | TOKEN_LENGTH
+    check_block(number, size_exponent)
+    first = VERSION_1 | (0 if confirmable else _NON) | TOKEN_LENGTH
     value = number << 4 | size_exponent
     length = (value.bit_length() + 7) // 8
     return b"".join(
@@ -103,11 +102,11 @@ def decode_request(message: bytes) -> BlockRequest | None:
     None for any other message, an option beside path, Accept and Block2, and bytes that are no
     CoAP. Accept is not looked at: an artifact has one form.
     """
-    if len(message) < _HEADER_LENGTH or message[0] & _KINDS != _VERSION_1 or message[1] != _GET:
+    if len(message) < HEADER_LENGTH or message[0] & _KINDS != VERSION_1 or message[1] != _GET:
         return None
-    token_end = _HEADER_LENGTH + (message[0] & 0xF)
+    token_end = HEADER_LENGTH + (message[0] & 0xF)
     parts = _options_and_payload(message)
-    if parts is None or parts[1] or token_end > _HEADER_LENGTH + TOKEN_LENGTH:
+    if parts is None or parts[1] or token_end > HEADER_LENGTH + TOKEN_LENGTH:
         return None
     path, block2 = [], None
     for option, value in parts[0]:
@@ -127,7 +126,7 @@ def decode_request(message: bytes) -> BlockRequest | None:
         path=segments,
         number=block2 >> 4,
         size_exponent=block2 & 7,
-        token=message[_HEADER_LENGTH:token_end],
+        token=message[HEADER_LENGTH:token_end],
         message_id=int.from_bytes(message[2:4], "big"),
         confirmable=not message[0] & _NON,
     )
@@ -138,7 +137,7 @@ def encode_content(request: BlockRequest, block: Block, message_id: int) -> byte
 
     An answer to another request is non-confirmable too and has ``message_id``.
     """
-    first = _VERSION_1 | (_ACK if request.confirmable else _NON) | len(request.token)
+    first = VERSION_1 | (_ACK if request.confirmable else _NON) | len(request.token)
     block2 = block.number << 4 | block.more << 3 | request.size_exponent
     options = (
         (_ETAG, block.etag),
@@ -171,7 +170,7 @@ def _options_and_payload(message: bytes) -> tuple[list[tuple[int, bytes]], bytes
 
     Neither for options so long or so far apart that no block message has them.
     """
-    at, end, option = _HEADER_LENGTH + (message[0] & 0xF), len(message), 0
+    at, end, option = HEADER_LENGTH + (message[0] & 0xF), len(message), 0
     options: list[tuple[int, bytes]] = []
     while at < end:
         first = message[at]

@@ -13,7 +13,14 @@ from functools import lru_cache
 from aiocoap import Code, Message
 from aiocoap.error import Error
 
-from protocol.block_codec import TOKEN_LENGTH, decode_content, encode_request, request_options
+from protocol.block_codec import (
+    HEADER_LENGTH,
+    TOKEN_LENGTH,
+    VERSION_1,
+    decode_content,
+    encode_request,
+    request_options,
+)
 from protocol.blocks import Block, block_of
 from protocol.errors import LinkError, ProtocolError, ResponseError
 from protocol.requests import raise_for_error
@@ -22,9 +29,7 @@ Settle = Callable[[Block | ProtocolError], None]
 
 _CON, _NON, _ACK, _RST = range(4)
 _EMPTY = 0
-_HEADER_LENGTH = 4
 _COUNTER_LENGTH = 4
-_VERSION_1 = 0x40
 
 _options = lru_cache(maxsize=16)(request_options)
 
@@ -71,16 +76,16 @@ class BlockRequests:
 
     def take_in(self, message: bytes) -> bool:
         """Settle the request that a message answers; False if it is for somebody else."""
-        if len(message) < _HEADER_LENGTH or message[0] >> 6 != 1:
+        if len(message) < HEADER_LENGTH or message[0] >> 6 != 1:
             return False
         if message[1] == _EMPTY:
             return self._take_in_empty(message)
-        end = _HEADER_LENGTH + (message[0] & 0xF)
-        settle = self._take_out(message[_HEADER_LENGTH:end])
+        end = HEADER_LENGTH + (message[0] & 0xF)
+        settle = self._take_out(message[HEADER_LENGTH:end])
         if settle is None:
             return False
         if message[0] >> 4 & 3 == _CON:
-            self._send(bytes((_VERSION_1 | _ACK << 4, _EMPTY)) + message[2:4])
+            self._send(bytes((VERSION_1 | _ACK << 4, _EMPTY)) + message[2:4])
         settle(decode_content(message) or _unusual(message))
         return True
 

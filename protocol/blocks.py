@@ -38,6 +38,17 @@ class Block:
     content_format: int | None = None
 
 
+def block_size(size_exponent: int) -> int:
+    """Bytes of a block with this size exponent (SZX; RFC 7959, 2.2)."""
+    return 16 << size_exponent
+
+
+def check_block(number: int, size_exponent: int) -> None:
+    """Raise ValueError unless Block2 can ask for such a block."""
+    if not (0 <= number <= MAX_NUMBER and 0 <= size_exponent <= MAX_SIZE_EXPONENT):
+        raise ValueError(f"no such block: number {number}, size exponent {size_exponent}")
+
+
 async def fetch_block(
     send: Send,
     uri: str,
@@ -52,8 +63,7 @@ async def fetch_block(
     then LinkError. A block past the end may come back empty. A server may have smaller blocks
     (RFC 7959, 2.2): then the answer is a shorter block at the same place, numbered in its own size.
     """
-    if not (0 <= number <= MAX_NUMBER and 0 <= size_exponent <= MAX_SIZE_EXPONENT):
-        raise ValueError(f"no such block: number {number}, size exponent {size_exponent}")
+    check_block(number, size_exponent)
     problem = ""
     for _ in range(_MAX_WRONG_ANSWERS):
         response = await send(get(uri, accept, (number, size_exponent)))
@@ -61,7 +71,7 @@ async def fetch_block(
         if not problem:
             return block_of(response)
     raise LinkError(
-        f"{uri}: asked {_MAX_WRONG_ANSWERS} times for block {number} of {16 << size_exponent}"
+        f"{uri}: asked {_MAX_WRONG_ANSWERS} times for block {number} of {block_size(size_exponent)}"
         f" bytes, got {problem}; try again later"
     )
 
@@ -91,15 +101,15 @@ def _mismatch(response: Message, number: int, size_exponent: int) -> str:
     """What is wrong with this answer, empty if nothing is."""
     if response.code != Code.CONTENT:
         return f"a {response.code} instead of content"
-    size = 16 << size_exponent
+    size = block_size(size_exponent)
     length = len(response.payload)
     option = response.opt.block2
     # Golioth: the option is left out when the whole body fits into one block.
     answered, more, exponent = (0, False, size_exponent) if option is None else option
     same_place = answered << exponent == number << size_exponent
     if not same_place or exponent > size_exponent or (exponent < size_exponent and not more):
-        return f"block {answered} of {16 << exponent} bytes"
-    if length > size or (more and length != 16 << exponent):
+        return f"block {answered} of {block_size(exponent)} bytes"
+    if length > size or (more and length != block_size(exponent)):
         return f"{length} bytes in the block"
     return ""
 

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from protocol.block_requests import Settle
 from protocol.credentials import Credential, PskCredential, utc_now
-from protocol.dialling import ClientSocket, Unreachable, resolve, timed_out
+from protocol.dialling import Address, ClientSocket, Unreachable, resolve, timed_out
 from protocol.dtls.contexts import client_context
 from protocol.dtls.failures import explained
 from protocol.errors import HandshakeRefused, LinkError, LinkLost, PeerClosed
@@ -54,15 +54,8 @@ async def connect(
     judged_at = now if own is None else max(now, own.not_valid_before_utc)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + handshake_timeout
-    failure: LinkError = LinkError(
-        f"the host name {host!r} was not resolved in time; check the DNS"
-    )
-    addresses = []
-    try:
-        async with asyncio.timeout_at(deadline):
-            addresses = await resolve(host, port, source_host)
-    except TimeoutError as error:
-        raise failure from error
+    addresses = await _resolved(host, port, source_host, deadline)
+    failure = LinkError(f"the host name {host!r} has no address; check it")
     for tried, address in enumerate(addresses):
         # What is left is shared out, so that a dead IPv6 route leaves time for IPv4.
         share = (deadline - loop.time()) / (len(addresses) - tried)
@@ -85,6 +78,18 @@ async def connect(
     raise failure
 
 
+async def _resolved(
+    host: str, port: int, source_host: str | None, deadline: float
+) -> list[Address]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await resolve(host, port, source_host)
+    except TimeoutError as error:
+        raise LinkError(
+            f"the host name {host!r} was not resolved in time; check the DNS"
+        ) from error
+
+
 class ClientLink:
     """An established link, made by :func:`connect`.
 
@@ -104,16 +109,6 @@ class ClientLink:
     def traffic(self) -> Traffic:
         """Datagrams, bytes and retransmissions of this link; still readable after its end."""
         return self._remote.traffic
-
-    @property
-    def bytes_sent(self) -> int:
-        """UDP payload bytes sent."""
-        return self.traffic.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        """UDP payload bytes received."""
-        return self.traffic.bytes_received
 
     @property
     def last_received(self) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from protocol.errors import CodecError
-from protocol.fields import Fields
+from protocol.fields import MAX_INTEGER, MAX_TEXT, Fields
 from protocol.formats import (
     ContentFormat,
     PlainValue,
@@ -21,7 +21,6 @@ from protocol.formats import (
     load_document,
     plain_value,
 )
-from protocol.manifest import MAX_INTEGER, MAX_TEXT
 
 MAX_SETTINGS = 256
 MAX_SETTING_KEY = 63

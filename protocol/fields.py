@@ -9,6 +9,11 @@ from typing import TypeVar
 from protocol.errors import CodecError
 from protocol.formats import is_encodable, shown
 
+MAX_TEXT = 255
+"""Characters of a name, a version and their like."""
+MAX_INTEGER = 2**63 - 1
+"""What a signed 64-bit integer holds: Unix nanoseconds, and SQLite's INTEGER."""
+
 Key = int | str
 Number = TypeVar("Number", bound=IntEnum)
 
@@ -47,7 +52,7 @@ class Fields:
 
     def member(self, kind: type[Number], *names: Key, default: int | None = None) -> Number:
         """An integer that is one of an enumeration starting at 0."""
-        number = self.integer(*names, maximum=2**63 - 1, default=default)
+        number = self.integer(*names, maximum=MAX_INTEGER, default=default)
         try:
             return kind(number)
         except ValueError as error:

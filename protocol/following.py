@@ -132,9 +132,13 @@ class Follower(Generic[Content]):
     async def _replace(self, observation: Observation) -> Observation:
         """Register anew; the old observation stays until then, so that no event falls between."""
         renewed = await self._register()
-        with suppress(StopAsyncIteration):
-            while (message := await self._next(observation, 0)) is not None:
-                await self._take(message)
+        try:
+            with suppress(StopAsyncIteration):
+                while (message := await self._next(observation, 0)) is not None:
+                    await self._take(message)
+        except BaseException:
+            renewed.cancel()
+            raise
         observation.cancel()
         return renewed
 

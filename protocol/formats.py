@@ -110,7 +110,7 @@ def _load_cbor(payload: bytes) -> object:
     return document
 
 
-class Tagged:
+class _Tagged:
     """In place of whatever has a tag: no value of any kind that documents here have."""
 
 
@@ -134,8 +134,8 @@ class _NoTags(Mapping[int, cbor2.SemanticDecoderCallback]):
 _NO_TAGS = _NoTags()
 
 
-def _tagged(*_: object) -> Tagged:
-    return Tagged()
+def _tagged(*_: object) -> _Tagged:
+    return _Tagged()
 
 
 def _refuse_constant(name: str) -> NoReturn:

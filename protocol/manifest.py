@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from protocol.errors import CodecError
-from protocol.fields import Fields, Key
+from protocol.fields import MAX_INTEGER, MAX_TEXT, Fields, Key
 from protocol.formats import (
     ContentFormat,
     dump_document,
@@ -25,10 +25,7 @@ from protocol.formats import (
 
 # A deployment lists every package of a device; more than this is no manifest for a small machine.
 MAX_COMPONENTS = 64
-MAX_TEXT = 255
 MAX_URI = 1024
-# What a signed 64-bit integer holds: Unix nanoseconds, and SQLite's INTEGER.
-MAX_INTEGER = 2**63 - 1
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -77,7 +74,7 @@ def decode_manifest(payload: bytes, content_format: int) -> Manifest:
     Raises CodecError naming the key path: for bytes that are no such document, for a missing or
     ill-typed component field 1–5, for a package named twice and for more than 64 components.
     """
-    if content_format == ContentFormat.CBOR and is_acknowledgement(payload):
+    if is_acknowledgement(payload):
         return Manifest(0, ())
     fields = Fields(load_document(payload, content_format, "manifest"), "manifest")
     components = _components(fields)

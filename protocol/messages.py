@@ -19,10 +19,9 @@ from aiocoap.numbers.types import ACK, CON, NON, RST
 from aiocoap.pipe import Pipe
 from aiocoap.tokenmanager import TokenManager
 
+from protocol.block_codec import TOKEN_LENGTH
 from protocol.errors import LinkLost
 from protocol.remote import DtlsRemote
-
-TOKEN_LENGTH = 8
 
 
 class EightByteTokens(TokenManager):  # type: ignore[misc]

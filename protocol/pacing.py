@@ -77,11 +77,7 @@ class TokenBucket:
         """Tokens per second at this time: all of it, or less for a while after a 4.29."""
         if self._limit is None:
             return float("inf")
-        return (
-            self._headroom
-            * self._limit
-            * min(1.0, self._share + (now - self._paused_until) / _RECOVERY_SECONDS)
-        )
+        return self._headroom * self._limit * self._current_share(now)
 
     def slow_down(self, now: float, retry_after: float | None) -> None:
         """Heed a 4.29: pause for its Max-Age (seconds) or a default, then go on at half the rate.
@@ -89,7 +85,7 @@ class TokenBucket:
         Further 4.29s during the pause answer requests sent before it; they only prolong it.
         """
         if now >= self._paused_until:
-            self._share = max(_LOWEST_SHARE, min(1.0, self._current_share(now)) / 2)
+            self._share = max(_LOWEST_SHARE, self._current_share(now) / 2)
             self._headroom = max(_LEAST_HEADROOM, self._headroom * _CAUTION)
         if self._limit is None:
             self._limit = GOLIOTH_LIMIT
@@ -99,7 +95,7 @@ class TokenBucket:
         self._tokens = 1.0
 
     def _current_share(self, now: float) -> float:
-        return self._share + (now - self._paused_until) / _RECOVERY_SECONDS
+        return min(1.0, self._share + (now - self._paused_until) / _RECOVERY_SECONDS)
 
 
 class ByteBudget:

@@ -199,14 +199,14 @@ class DtlsRemote(interfaces.EndpointAddress):  # type: ignore[misc]
     @property
     def hostinfo(self) -> str:
         """The authority of the peer's URI."""
-        return _authority(self.socket_address)
+        return authority(self.socket_address)
 
     @property
     def hostinfo_local(self) -> str:
         """The authority of this side's URI."""
         if self._surroundings is None:
             raise AnonymousHost("the connection has ended")
-        return _authority(self._surroundings.local_address)
+        return authority(self._surroundings.local_address)
 
     @property
     def uri_base(self) -> str:
@@ -227,6 +227,7 @@ class DtlsRemote(interfaces.EndpointAddress):  # type: ignore[misc]
         return f"<DTLS to {self.hostinfo}>"
 
 
-def _authority(address: tuple[Any, ...]) -> str:
+def authority(address: tuple[Any, ...]) -> str:
+    """The host and port of a socket address as URIs have them (RFC 3986, 3.2)."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

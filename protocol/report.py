@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.fields import Fields
+from protocol.fields import MAX_TEXT, Fields
 from protocol.formats import ContentFormat, dump_document, load_document
-from protocol.manifest import MAX_TEXT
 
 DEFAULT_PACKAGE = "main"
 

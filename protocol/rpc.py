@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from protocol.errors import CodecError
-from protocol.fields import Fields
+from protocol.fields import MAX_TEXT, Fields
 from protocol.formats import (
     ContentFormat,
     PlainValue,
@@ -19,7 +19,6 @@ from protocol.formats import (
     load_document,
     plain_value,
 )
-from protocol.manifest import MAX_TEXT
 
 
 class RpcCode(IntEnum):

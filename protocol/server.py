@@ -257,10 +257,11 @@ class Server(asyncio.DatagramProtocol):
         self._sweeper = self._loop.call_later(period, self._sweep)
 
     def _sweep(self) -> None:
+        # First: what the owner's callbacks raise must not be the end of it.
+        self._schedule_sweep()
         now = self._loop.time()
         for entry in list(self._entries.values()):
             if now - entry.remote.last_received > self._limits.idle:
                 entry.remote.fail(LinkLost("idle for too long"))
             elif entry.remote in self._half_open and now - entry.since > self._limits.handshake:
                 entry.remote.fail(LinkError("the handshake took too long"))
-        self._schedule_sweep()

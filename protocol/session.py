@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,46 +34,25 @@ from protocol.errors import (
     ProtocolError,
 )
 from protocol.exchange import Exchange
-from protocol.following import Follower, Pace, fetch
+from protocol.following import fetch
 from protocol.formats import ContentFormat
 from protocol.manifest import Manifest, decode_manifest
-from protocol.pacing import GOLIOTH_LIMIT, Lane, Pacer
+from protocol.pacing import Lane, Pacer
 from protocol.report import OtaReport, encode_report
 from protocol.requests import post
 from protocol.rpc import RpcResult, encode_result
+from protocol.session_settings import SessionSettings
 from protocol.subscriptions import DESIRED, Subscriptions, followed
 from protocol.trouble import Trouble
+from protocol.upkeep import use_until_lost
 from protocol.uploads import MAX_PAYLOAD_BYTES, post_body
 from protocol.values import LogLine, encode_log, encode_value
+
+__all__ = ["DeviceSession", "SessionSettings", "Traffic"]
 
 _BLOCK_OVERHEAD = 160  # request and answer beside the block itself, DTLS included
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SessionSettings:
-    """How a session behaves; times are in seconds, the defaults fit Golioth.
-
-    A dead server is noticed after ``keepalive_interval`` + ``ping_timeout``, which is below 30 s.
-    ``requests_per_second`` is the server's limit, None for a server without one;
-    ``bytes_per_second`` caps what the device takes of its link, both ways together. A link that
-    held for ``stable_after`` makes the next reconnection start with short waits again.
-    """
-
-    requests_per_second: float | None = GOLIOTH_LIMIT
-    bytes_per_second: float | None = None
-    poll_interval: float = 300.0
-    keepalive_interval: float = 8.0
-    ping_timeout: float = 18.0
-    request_timeout: float = 30.0
-    handshake_timeout: float = 20.0
-    backoff_initial: float = 1.0
-    backoff_maximum: float = 60.0
-    stable_after: float = 30.0
-    observe_retry_initial: float = 5.0
-    in_flight: int = 32
-    source_host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +117,8 @@ class DeviceSession:
         if self._link is None:
             return self._past
         return Traffic(
-            self._past.received_bytes + self._link.bytes_received,
-            self._past.sent_bytes + self._link.bytes_sent,
+            self._past.received_bytes + self._link.traffic.bytes_received,
+            self._past.sent_bytes + self._link.traffic.bytes_sent,
         )
 
     async def run(self) -> None:
@@ -276,9 +254,9 @@ class DeviceSession:
         )
         loop = asyncio.get_running_loop()
         connected_at = loop.time()
-        self._enter(link)
         try:
-            await self._use(link)
+            self._enter(link)
+            await use_until_lost(link, self._exchange, self._followed, settings)
         except LinkLost:
             if link.was_refused:
                 raise DeviceNotAdmitted from None
@@ -303,36 +281,3 @@ class DeviceSession:
     def _disconnect(self) -> None:
         self._exchange.use(None)
         self._connected.clear()
-
-    async def _use(self, link: ClientLink) -> None:
-        settings = self._settings
-        pace = Pace(
-            settings.poll_interval, settings.observe_retry_initial, settings.request_timeout
-        )
-        followers = [Follower(self._exchange, part, pace) for part in self._followed]
-        # No TaskGroup: one that is failing drops a cancellation from outside (Python 3.11, 3.12),
-        # and the session of a refused device would go on after it was told to end.
-        work = [self._keep_alive(link), *(follower.run() for follower in followers)]
-        tasks = [asyncio.create_task(part) for part in work]
-        try:
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        # The same loss reaches all tasks; one telling of it is enough.
-        ended.pop().result()
-
-    async def _keep_alive(self, link: ClientLink) -> None:
-        """Ping when nothing was heard for a while; raises LinkLost once the link is dead."""
-        loop = asyncio.get_running_loop()
-        while not self._exchange.is_deaf:
-            quiet = loop.time() - link.last_received
-            remaining = self._settings.keepalive_interval - quiet
-            if link.lost.is_set() or remaining <= 0:
-                await link.ping(self._settings.ping_timeout)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(remaining):
-                    await link.lost.wait()
-        raise LinkLost("the server stays silent on requests; connecting anew")

@@ -18,9 +18,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocol.errors import CodecError
-from protocol.fields import Fields
+from protocol.fields import MAX_TEXT, Fields
 from protocol.formats import ContentFormat, load_document, shown
-from protocol.manifest import MAX_TEXT
 from protocol.statements import (
     KeyList,
     ReleaseStatement,

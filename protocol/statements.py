@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from protocol.errors import CodecError
-from protocol.fields import Fields
+from protocol.fields import MAX_INTEGER, MAX_TEXT, Fields
 from protocol.formats import ContentFormat, load_document, shown
-from protocol.manifest import MAX_COMPONENTS, MAX_INTEGER, MAX_TEXT, is_sha256
+from protocol.manifest import MAX_COMPONENTS, is_sha256
 
 FORMAT = 1
 MOST_KEYS = 16

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from aiocoap import Message
 from aiocoap.optiontypes import BlockOption
 
-from protocol.blocks import MAX_SIZE_EXPONENT
-from protocol.messages import TOKEN_LENGTH
+from protocol.block_codec import TOKEN_LENGTH
+from protocol.blocks import MAX_SIZE_EXPONENT, block_size
 from protocol.requests import post
 
 MAX_PAYLOAD_BYTES = 1024
@@ -30,7 +30,7 @@ async def post_body(send: Send, uri: str, payload: bytes, content_format: int) -
     token = secrets.token_bytes(TOKEN_LENGTH)
     exponent, start = MAX_SIZE_EXPONENT, 0
     while True:
-        size = 16 << exponent
+        size = block_size(exponent)
         more = start + size < len(payload)
         message = post(uri, payload[start : start + size], content_format)
         message.token = token

@@ -19,6 +19,7 @@ from protocol.formats import (
 MAX_LOG_BYTES = 1024
 MAX_MODULE = 64
 _CUT = "…"
+_LOG_FIELDS = frozenset({"level", "module", "msg"})
 
 
 class LogLevel(StrEnum):
@@ -69,8 +70,10 @@ def encode_log(line: LogLine) -> bytes:
     return dump_document(document, ContentFormat.CBOR, "log line")
 
 
-def decode_log(payload: bytes, content_format: int = ContentFormat.CBOR) -> LogLine:
-    """Decode a log line (CBOR or JSON); unknown keys are ignored.
+def decode_log(
+    payload: bytes, content_format: int = ContentFormat.CBOR
+) -> tuple[LogLine, dict[str, PlainValue]]:
+    """Decode a log line (CBOR or JSON); and what else it says (Golioth: its metadata).
 
     Raises CodecError for an unknown level or a missing or ill-typed message.
     """
@@ -80,7 +83,9 @@ def decode_log(payload: bytes, content_format: int = ContentFormat.CBOR) -> LogL
     message, module = fields.find("msg"), fields.find("module")
     if not isinstance(message, str):
         raise CodecError(f"{fields.place('msg')}: must be text")
-    return LogLine(level, module if isinstance(module, str) else "", message)
+    line = LogLine(level, module if isinstance(module, str) else "", message)
+    metadata = dict(document) if isinstance(document, dict) else {}
+    return line, {key: value for key, value in metadata.items() if key not in _LOG_FIELDS}
 
 
 def _level(fields: Fields) -> LogLevel:

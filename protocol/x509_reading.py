@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 """What cryptography raises for a certificate, or a part of one, that it can't read."""
@@ -36,6 +36,24 @@ def looked_through(certificate: x509.Certificate) -> x509.Certificate:
     _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     _ = certificate.serial_number, certificate.version, certificate.signature_algorithm_oid
     return certificate
+
+
+def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether ``authority`` has signed the certificate and bears its issuer's name.
+
+    That is all that is looked at: neither dates nor whether it may sign at all.
+    """
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (*UNREADABLE, InvalidSignature):
+        return False
+    return True
+
+
+def only_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
+    """An attribute of a subject or issuer; None when it is missing or there are several."""
+    values = name.get_attributes_for_oid(oid)
+    return str(values[0].value) if len(values) == 1 else None
 
 
 def whole_request(content: bytes) -> x509.CertificateSigningRequest:

@@ -9,10 +9,9 @@ from typing import Protocol
 from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
-from protocol.blocks import Block
+from protocol.blocks import MAX_SIZE_EXPONENT, Block, block_size
 from protocol.formats import ContentFormat
 
-MAX_BLOCK_EXPONENT = 6  # 1024 bytes, the most there is over UDP and what devices ask for
 _RESERVED_EXPONENT = 7
 
 
@@ -61,7 +60,7 @@ class BytesBody:
 
 def cut(body: Body, number: int, size_exponent: int) -> Block | None:
     """Block ``number`` of 2^(``size_exponent`` + 4) bytes; None past the end."""
-    size = 1 << (size_exponent + 4)
+    size = block_size(size_exponent)
     start = number * size
     if start > body.size:
         return None
@@ -77,7 +76,7 @@ def content(request: Message, body: Body, content_format: ContentFormat | None =
     with 4.08 for a block past the end.
     """
     asked = request.opt.block2
-    exponent = MAX_BLOCK_EXPONENT if asked is None else asked.size_exponent
+    exponent = MAX_SIZE_EXPONENT if asked is None else asked.size_exponent
     if exponent == _RESERVED_EXPONENT:
         raise Refusal(Code.BAD_REQUEST, "Block2: size exponent 7 is reserved")
     number = 0 if asked is None else asked.block_number
@@ -89,7 +88,7 @@ def content(request: Message, body: Body, content_format: ContentFormat | None =
     answer = Message(code=Code.CONTENT, payload=block.payload)
     if content_format is not None:
         answer.opt.content_format = int(content_format)
-    if body.size >= 1 << (exponent + 4):
+    if body.size >= block_size(exponent):
         answer.opt.block2 = BlockOption.BlockwiseTuple(number, block.more, exponent)
         answer.opt.size2 = body.size
     return answer
@@ -108,12 +107,6 @@ def accepted_format(request: Message) -> ContentFormat:
     if request.opt.observe == 1:
         return ContentFormat.JSON
     raise Refusal(Code.NOT_ACCEPTABLE, f"Accept {int(accept)}: use CBOR (60) or JSON (50)")
-
-
-def content_format_of(request: Message, default: ContentFormat) -> int:
-    """The Content-Format of a request's body."""
-    given = request.opt.content_format
-    return int(default if given is None else given)
 
 
 class ObserveClock:

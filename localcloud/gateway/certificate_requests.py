@@ -17,7 +17,7 @@ from localcloud.gateway.exchange import Exchange
 from localcloud.server_certificate import load_or_make_ca
 from localcloud.storage.store import Store
 from protocol.formats import ContentFormat
-from protocol.x509_reading import whole_request
+from protocol.x509_reading import only_attribute, whole_request
 
 _BACKDATE = timedelta(days=1)
 
@@ -63,9 +63,9 @@ async def certificate_request(exchange: Exchange) -> None:
         raise Refusal(Code.NOT_FOUND, "this project has no PKI provider")
     request = _decoded(exchange.request.payload)
     session = exchange.session
-    certificate_id = _one(request.subject, NameOID.COMMON_NAME)
+    certificate_id = only_attribute(request.subject, NameOID.COMMON_NAME)
     device = exchange.store.devices.get(session.project_id, session.device_id)
-    if _one(request.subject, NameOID.ORGANIZATION_NAME) != session.project_id:
+    if only_attribute(request.subject, NameOID.ORGANIZATION_NAME) != session.project_id:
         raise Refusal(Code.FORBIDDEN, f"O must be this project, {session.project_id}")
     if certificate_id != (device.certificate_id or device.name):
         raise Refusal(Code.FORBIDDEN, "CN must be the certificate id of the device that asks")
@@ -83,8 +83,3 @@ def _decoded(payload: bytes) -> x509.CertificateSigningRequest:
     if not isinstance(request.public_key(), ec.EllipticCurvePublicKey):
         raise Refusal(Code.BAD_REQUEST, "the request must be signed by its own EC key")
     return request
-
-
-def _one(subject: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
-    values = subject.get_attributes_for_oid(oid)
-    return str(values[0].value) if len(values) == 1 else None

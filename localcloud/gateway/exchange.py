@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aiocoap import Code, Message
 from aiocoap.pipe import Pipe
@@ -12,11 +12,22 @@ from cryptography import x509
 
 from localcloud.calls import Calls
 from localcloud.changes import Changes, Topic
-from localcloud.gateway.answers import ObserveClock, Refusal
+from localcloud.gateway.answers import (
+    BytesBody,
+    ObserveClock,
+    Refusal,
+    accepted_format,
+    content,
+)
 from localcloud.gateway.sessions import Session
 from localcloud.storage.store import Store
+from protocol.formats import ContentFormat
 
 WRITE = frozenset({Code.POST, Code.PUT})
+
+T = TypeVar("T")
+Encode = Callable[[ContentFormat], bytes]
+Decode = Callable[[bytes, int], T]
 
 
 class DeviceAuthority(Protocol):
@@ -67,10 +78,28 @@ class Exchange:
         message.opt.observe = self.clock.next()
         self.pipe.add_response(message, is_last=False)
 
-    async def observe(self, topic: Topic, render: Callable[[], Message]) -> None:
-        """Send what ``render`` makes now and after each change, until the device loses interest."""
+    def document(self, encode: Encode) -> Message:
+        """2.05 with a document in the form that the request accepts. Raises Refusal for others."""
+        content_format = accepted_format(self.request)
+        return content(self.request, BytesBody(encode(content_format)), content_format)
+
+    async def observe(self, topic: Topic, encode: Encode, known: Encode | None = None) -> None:
+        """Send a document now and whenever a change makes another one of it, for ever.
+
+        What the device knows already, as ``known`` encodes it, is not sent.
+        """
+        content_format = accepted_format(self.request)
+        sent = None if known is None else known(content_format)
         with self.changes.watch(topic, self.session.device_id) as changed:
             while True:
-                self.notify(render())
+                current = encode(content_format)
+                if current != sent:
+                    self.notify(content(self.request, BytesBody(current), content_format))
+                    sent = current
                 await changed.wait()
                 changed.clear()
+
+    def decoded(self, decode: Decode[T], default: ContentFormat) -> T:
+        """The request's body; ``default`` is its form where it does not say. CodecError from it."""
+        given = self.request.opt.content_format
+        return decode(self.request.payload, int(default if given is None else given))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from localcloud.changes import Changes, Topic
 from localcloud.errors import CloudError
 from localcloud.identifiers import format_timestamp, timestamp
 from localcloud.model import Device
+from localcloud.regularly import Regularly
 from localcloud.storage.store import Store
 from protocol.server import DtlsRemote, Peer, Server
+from protocol.trouble import Trouble
+from protocol.x509_reading import is_issued_by, only_attribute
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +47,15 @@ class Sessions:
         self._by_remote: dict[DtlsRemote, Session] = {}
         self._by_device: dict[str, Session] = {}
         self._server: Server | None = None
-        self._saver: asyncio.TimerHandle | None = None
+        self._saver: Regularly | None = None
+        self._trouble = Trouble(_log, "noting that devices came or went")
         changes.listen(Topic.ACCESS, self._drop_device)
         changes.listen(Topic.ROOTS, self._trust_anew)
 
     def attach(self, server: Server) -> None:
         """Use this server to end sessions, and begin saving when devices were last heard."""
         self._server = server
-        self._schedule_save()
+        self._saver = Regularly(_SAVE_EVERY, self.save_all, "saving when devices were heard")
 
     def of(self, remote: DtlsRemote) -> Session | None:
         """The session of a remote, or None if no device of ours is behind it."""
@@ -73,7 +78,8 @@ class Sessions:
             self._forget(older)
             self._drop(older.remote)
         self._by_remote[remote] = self._by_device[record.id] = session
-        self._save(session)
+        with self._noting():
+            self._save(session)
         _log.info("device %s connected", record.name)
 
     def ended(self, remote: DtlsRemote, reason: Exception) -> None:
@@ -82,8 +88,9 @@ class Sessions:
         if session is None:
             return
         self._forget(session)
-        self._save(session)
-        self._store.devices.record_offline(session.device_id, timestamp())
+        with self._noting():
+            self._save(session)
+            self._store.devices.record_offline(session.device_id, timestamp())
         _log.info("device %s disconnected: %s", session.device_name, reason)
 
     def save_all(self) -> None:
@@ -97,12 +104,22 @@ class Sessions:
     def close(self) -> None:
         """Stop saving."""
         if self._saver is not None:
-            self._saver.cancel()
+            self._saver.close()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What is only noted ends no session when the disk is full."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._trouble.failed(error)
+        else:
+            self._trouble.recovered()
 
     def _device_of(self, peer: Peer) -> tuple[str, Device] | None:
         try:
             found = self._by_psk(peer) if peer.kind == "psk" else self._by_certificate(peer)
-        except CloudError as error:
+        except (CloudError, sqlite3.Error) as error:
             _log.warning("%s: %s", _describe(peer), error)
             return None
         return found if found and found[1].enabled else None
@@ -118,8 +135,9 @@ class Sessions:
         # the CAs of all projects; it counts only if one of that very project's vouches for it.
         if peer.certificate is None:
             return None
-        project_id = _attribute(peer.certificate, NameOID.ORGANIZATION_NAME)
-        certificate_id = _attribute(peer.certificate, NameOID.COMMON_NAME)
+        subject = peer.certificate.subject
+        project_id = only_attribute(subject, NameOID.ORGANIZATION_NAME)
+        certificate_id = only_attribute(subject, NameOID.COMMON_NAME)
         if not project_id or not certificate_id:
             return None
         if not _vouched_for(peer.chain, self._store.certificates.trusted(project_id)):
@@ -155,29 +173,12 @@ class Sessions:
         heard = format_timestamp(time.time_ns() - int(age * 1e9))
         self._store.devices.record_contact(session.device_id, heard)
 
-    def _schedule_save(self) -> None:
-        self.save_all()
-        self._saver = asyncio.get_running_loop().call_later(_SAVE_EVERY, self._schedule_save)
-
-
-def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
-    values = certificate.subject.get_attributes_for_oid(oid)
-    return str(values[0].value) if len(values) == 1 else None
-
 
 def _vouched_for(
     chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]
 ) -> bool:
     """Whether one of the authorities issued a certificate of the verified chain."""
-    return any(_issued(member, authority) for member in chain for authority in authorities)
-
-
-def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+    return any(is_issued_by(member, authority) for member in chain for authority in authorities)
 
 
 def _describe(peer: Peer) -> str:

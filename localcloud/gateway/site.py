@@ -21,7 +21,7 @@ from localcloud.gateway.rate_limit import RateLimit
 from localcloud.gateway.sessions import Session, Sessions
 from localcloud.storage.store import Store
 from protocol.block_codec import BlockRequest
-from protocol.blocks import Block
+from protocol.blocks import Block, block_size
 from protocol.errors import CodecError
 from protocol.formats import MAX_DOCUMENT_BYTES
 from protocol.server import DtlsRemote
@@ -106,7 +106,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
             return None
         package, _, version = request.path[-1].partition("@")
         body = self._store.artifacts.content(session.project_id, package, version)
-        if body is None or body.size < 1 << (request.size_exponent + 4):
+        if body is None or body.size < block_size(request.size_exponent):
             return None
         found = cut(body, request.number, request.size_exponent)
         if found is None or self._rate_limit.take(session.device_id) is not None:
@@ -134,15 +134,15 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         request = self._assemble(pipe.request)
         path = tuple(segment for segment in request.opt.uri_path if segment)
         return Exchange(
-            request,
-            path,
-            session,
-            self._store,
-            self._changes,
-            self._calls,
-            self._clock,
-            pipe,
-            self._authority,
+            request=request,
+            path=path,
+            session=session,
+            store=self._store,
+            changes=self._changes,
+            calls=self._calls,
+            clock=self._clock,
+            pipe=pipe,
+            authority=self._authority,
         )
 
     def _assemble(self, request: Message) -> Message:

@@ -39,7 +39,7 @@ _ALERTS = {
     115: "unknown_psk_identity",
 }
 _CERTIFICATE_ALERTS = range(42, 50)
-_CERTIFICATE_ALERT_NAMES = frozenset(_ALERTS[alert] for alert in range(42, 50) if alert in _ALERTS)
+_CERTIFICATE_ALERT_NAMES = frozenset(_ALERTS[alert] for alert in _CERTIFICATE_ALERTS)
 _EXPIRED = _ALERTS[45]
 _UNKNOWN_PSK_IDENTITY = 115
 _NO_COMMON_GROUND = (40, 70, 71)

@@ -40,9 +40,7 @@ def use_psk(context: SSL.Context, credential: PskCredential) -> None:
 
     callback = ffi.callback(_CLIENT_TYPE, answer, error=0)
     lib.SSL_CTX_set_psk_client_callback(context._context, callback)
-    context.set_app_data(
-        callback
-    )  # OpenSSL holds a bare pointer: it must live as long as the context
+    _keep_with(context, callback)
 
 
 def serve_psk(context: SSL.Context, lookup: Callable[[str], bytes | None]) -> None:
@@ -65,6 +63,9 @@ def serve_psk(context: SSL.Context, lookup: Callable[[str], bytes | None]) -> No
 
     callback = ffi.callback(_SERVER_TYPE, answer, error=0)
     lib.SSL_CTX_set_psk_server_callback(context._context, callback)
-    context.set_app_data(
-        callback
-    )  # OpenSSL holds a bare pointer: it must live as long as the context
+    _keep_with(context, callback)
+
+
+def _keep_with(context: SSL.Context, callback: object) -> None:
+    """OpenSSL holds a bare pointer to the callback: it must live as long as the context."""
+    context.set_app_data(callback)

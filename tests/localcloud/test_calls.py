@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from aiocoap import CHANGED, GET, POST, Code, Message
 
 from protocol.client import ClientLink, Observation
@@ -116,6 +117,18 @@ async def test_a_stale_observer_takes_no_calls_from_the_new_one(
     call = await _next_call(fresh)
     await _answer(link, RpcResult(call.id))
     assert (await waiting)["statusCode"] == 0
+
+
+async def test_a_device_that_registers_anew_leaves_no_observation_behind(
+    bench: Bench, operator: Operator
+) -> None:
+    link = await bench.link(await operator.device("camera-1"))
+    former = link.observe(request(GET, ".rpc", accept=CBOR))
+    assert (await first(former)).opt.observe is not None
+    assert (await first(link.observe(request(GET, ".rpc", accept=CBOR)))).opt.observe is not None
+    assert (await first(former)).opt.observe is None, "no call will follow"
+    with pytest.raises(StopAsyncIteration):
+        await first(former)
 
 
 async def test_keyword_arguments_of_the_official_client_become_one_parameter(

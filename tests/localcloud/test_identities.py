@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,20 @@ async def _greet(bench: Bench, credential: Credential) -> None:
 async def test_an_unknown_identity_is_refused(bench: Bench) -> None:
     with pytest.raises(HandshakeRefused):
         await bench.link(PskCredential("nobody@warehouse", b"key"))
+
+
+async def test_a_device_that_can_not_be_looked_up_is_sent_away_and_may_come_again(
+    bench: Bench, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_identity: str) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    device = await operator.device("camera-1")
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.cloud.store.credentials, "owner_of", fail)
+        link = await bench.link(device)
+        await asyncio.wait_for(link.lost.wait(), 20)
+    assert (await get(await bench.link(device), "hello")).payload == b"Hello camera-1"
 
 
 async def test_a_certificate_makes_its_device_on_first_contact(

@@ -19,8 +19,8 @@ from protocol.device_settings import (
     is_setting_key,
 )
 from protocol.errors import CodecError
+from protocol.fields import MAX_INTEGER
 from protocol.formats import ContentFormat
-from protocol.manifest import MAX_INTEGER
 
 FORMATS = [ContentFormat.CBOR, ContentFormat.JSON]
 texts = st.text(

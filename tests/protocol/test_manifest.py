@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.errors import CodecError
+from protocol.fields import MAX_INTEGER
 from protocol.formats import ContentFormat
 from protocol.manifest import (
     MAX_COMPONENTS,
-    MAX_INTEGER,
     Component,
     Manifest,
     decode_manifest,
@@ -140,6 +140,7 @@ def test_arbitrary_documents_raise_nothing_but_a_codec_error(value: object) -> N
         (b"\xa0", CBOR),
         (b"\xbf\xff", CBOR),
         (b"\x62OK", CBOR),
+        (b'"OK"', JSON),
         (cbor2.dumps({3: None}), CBOR),
         (cbor2.dumps({3: []}), CBOR),
         (b"{}", JSON),

@@ -274,6 +274,18 @@ async def test_an_idle_session_is_dropped(net: Net) -> None:
     assert len(server) == 0
 
 
+async def test_an_owner_that_fails_does_not_keep_idle_sessions(net: Net) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    server = await net.serve(limits=Limits(idle=0.2), on_ended=fail)
+    links = [await net.connect(server.address) for _ in range(3)]
+    async with asyncio.timeout(20):
+        for link in links:
+            await link.lost.wait()
+    assert len(server) == 0
+
+
 async def test_half_open_handshakes_are_limited_and_expire(net: Net) -> None:
     server = await net.serve(limits=Limits(half_open=3, handshake=0.4))
     wrong = PskCredential(PSK.identity, b"wrong")

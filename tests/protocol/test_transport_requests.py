@@ -278,10 +278,10 @@ async def test_traffic_counts_what_the_wire_carried(net: Net) -> None:
     link = await net.connect(server.address)
     await link.request(get("who"))
     (session,) = server
-    assert link.bytes_sent == link.traffic.bytes_sent > 400
+    assert link.traffic.bytes_sent > 400
     assert link.traffic.retransmissions == 0
     # The server does not count the cookie exchange, which it keeps no state for.
-    assert session.traffic.bytes_sent < link.bytes_received
+    assert session.traffic.bytes_sent < link.traffic.bytes_received
     assert session.traffic.datagrams_received == link.traffic.datagrams_sent - 2
 
 

@@ -93,7 +93,7 @@ def test_a_log_line_fits_one_datagram_and_stays_readable(
 ) -> None:
     payload = encode_log(LogLine(level, module, message))
     assert len(payload) <= MAX_LOG_BYTES
-    line = decode_log(payload)
+    line, _ = decode_log(payload)
     assert line.level == level
     expected = message.encode(errors="replace").decode()
     assert line.message == expected or (
@@ -108,20 +108,23 @@ def test_a_short_line_is_sent_as_it_is() -> None:
         "module": "downloader",
         "msg": "link lost",
     }
-    assert decode_log(encode_log(line)) == line
+    assert decode_log(encode_log(line)) == (line, {})
 
 
 def test_a_line_that_just_fits_is_not_cut() -> None:
     room = MAX_LOG_BYTES - len(encode_log(LogLine(LogLevel.INFO, "m", ""))) - 2
     assert len(encode_log(LogLine(LogLevel.INFO, "m", "x" * room))) == MAX_LOG_BYTES
-    assert decode_log(encode_log(LogLine(LogLevel.INFO, "m", "x" * room))).message == "x" * room
-    assert decode_log(encode_log(LogLine(LogLevel.INFO, "m", "x" * (room + 1)))).message[-1] == "…"
+    assert decode_log(encode_log(LogLine(LogLevel.INFO, "m", "x" * room)))[0].message == "x" * room
+    assert (
+        decode_log(encode_log(LogLine(LogLevel.INFO, "m", "x" * (room + 1))))[0].message[-1] == "…"
+    )
 
 
 def test_the_sdks_indefinite_map_and_json_are_understood() -> None:
     indefinite = b"\xbf\x65level\x64info\x66module\x61m\x63msg\x62hi\xff"
-    assert decode_log(indefinite) == LogLine(LogLevel.INFO, "m", "hi")
-    assert decode_log(b'{"level":"error","msg":"","n":1}', JSON) == LogLine(LogLevel.ERROR, "", "")
+    assert decode_log(indefinite) == (LogLine(LogLevel.INFO, "m", "hi"), {})
+    line = LogLine(LogLevel.ERROR, "", "")
+    assert decode_log(b'{"level":"error","msg":"","n":1}', JSON) == (line, {"n": 1})
 
 
 @given(st.binary())

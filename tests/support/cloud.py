@@ -17,7 +17,7 @@ from protocol.client import ClientLink, Observation, connect
 from protocol.credentials import CertificateCredential, Credential, PskCredential
 from tests.support.pki import Authority
 
-PATIENCE = 20.0
+PATIENCE = 60.0  # seconds; a busy machine may give a test little of its time
 
 Json = dict[str, Any]
 
@@ -38,7 +38,10 @@ class Operator:
     def __init__(self, base_url: str, key: str, project: str, organization: str) -> None:
         # It is plain HTTP; without this each client would load the system's trust store.
         self.http = httpx.AsyncClient(
-            base_url=f"{base_url}/v1", headers={"x-api-key": key}, verify=False
+            base_url=f"{base_url}/v1",
+            headers={"x-api-key": key},
+            verify=False,
+            timeout=PATIENCE,
         )
         self.project = f"/projects/{project}"
         self.owned = f"/organizations/{organization}/projects/{project}"

@@ -257,6 +257,6 @@ async def test_a_server_that_is_always_busy_is_told_of_no_more_for_that(
         await asyncio.gather(running, sending, return_exceptions=True)
         await cloud.stop()
     sent = {r.payload for r in cloud.site.requests if r.opt.uri_path == (".s", "logs")}
-    assert [decode_log(payload).message for payload in sent] == ["the camera is gone"]
+    assert [decode_log(payload)[0].message for payload in sent] == ["the camera is gone"]
     # One line for each resource that can't be followed, however often that is tried.
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) <= 1 + 4

@@ -70,7 +70,8 @@ def _attempt(data: bytes) -> None:
     kind, content_format = number // 2, FORMATS[number % 2]
     with refusing(CodecError):
         if kind == _LOG:
-            require(len(encode_log(decode_log(payload, content_format))) <= 1024, "a long log line")
+            line, _ = decode_log(payload, content_format)
+            require(len(encode_log(line)) <= 1024, "a long log line")
             return
         decode, encode = CODECS[kind]
         document = decode(payload, content_format)

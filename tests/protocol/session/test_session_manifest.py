@@ -192,7 +192,7 @@ async def test_reports_state_and_logs_go_to_their_paths(
     posts = {"/".join(r.opt.uri_path): r for r in cloud.site.requests if r.code is POST}
     assert decode_report(posts[".u/c/ai-model"].payload) == report
     assert cbor2.loads(posts[".d/edgeferry"].payload) == {"state": "idle", "progress": 0.5}
-    assert decode_log(posts[".s/logs"].payload) == line
+    assert decode_log(posts[".s/logs"].payload) == (line, {})
     assert {r.opt.content_format for r in posts.values()} == {ContentFormat.CBOR}
 
 
