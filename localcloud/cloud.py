@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,20 +10,25 @@ from typing import Self
 from localcloud.calls import Calls
 from localcloud.changes import Changes
 from localcloud.console.entrance import Console
-from localcloud.errors import DataDirectoryError
+from localcloud.files import write_whole
 from localcloud.gateway.certificate_requests import OwnAuthority
 from localcloud.gateway.sessions import Sessions
 from localcloud.gateway.site import Gateway
 from localcloud.http_server import HttpServer
 from localcloud.identifiers import slug
 from localcloud.model import Project
+from localcloud.regularly import Regularly
 from localcloud.rest.app import build_api
-from localcloud.server_certificate import ensure_server_certificate
+from localcloud.server_certificate import ServerCertificate, ensure_server_certificate
 from localcloud.settings import CloudSettings
+from localcloud.storage.database import usable
 from localcloud.storage.store import Store
 from localcloud.web import web_app
 from protocol.credentials import ServerCredentials
+from protocol.remote import authority
 from protocol.server import Server, serve
+
+_EXPIRE_EVERY = 3600.0  # seconds
 
 
 class LocalCloud:
@@ -55,23 +59,29 @@ class LocalCloud:
     @property
     def coap_url(self) -> str:
         """The gateway's address as a URI."""
-        return f"coaps://{_authority(self._gateway.address)}"
+        return f"coaps://{authority(self._gateway.address)}"
 
     @property
     def http_url(self) -> str:
         """Address of the console; the management API is below ``/v1``."""
-        return f"http://{_authority(self._http.address)}"
+        return f"http://{authority(self._http.address)}"
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             changes = Changes()
             self.store = Store(self._directory, changes)
             stack.callback(self.store.close)
-            self._prepare_project()
+            with usable(self._directory):
+                self._prepare_project()
+                certificate = ensure_server_certificate(self._pki, self.settings.host)
+            self.server_ca = certificate.ca
+            expiry = Regularly(_EXPIRE_EVERY, self.store.expire, "dropping what is old")
+            stack.callback(expiry.close)
             sessions = Sessions(self.store, changes)
             stack.callback(sessions.close)
             calls = Calls()
-            self._gateway = await self._serve_devices(changes, calls, sessions)
+            gateway = self._make_gateway(changes, calls, sessions)
+            self._gateway = await self._serve_devices(gateway, sessions, certificate)
             stack.push_async_callback(self._gateway.close)
             sessions.attach(self._gateway)
             largest = self.settings.max_artifact_bytes
@@ -96,9 +106,7 @@ class LocalCloud:
     def add_project(self, name: str) -> tuple[Project, str]:
         """Another project in this cloud, and a new API key for it."""
         project = self.store.projects.ensure(name, self.settings.organization)
-        key = self.store.api_keys.create(project.id, "in-process")
-        assert key.key is not None, "a new key comes with its secret"
-        return project, key.key
+        return project, self._new_key(project, "in-process")
 
     def _prepare_project(self) -> None:
         self.project = self.store.projects.ensure(self.settings.project, self.settings.organization)
@@ -107,19 +115,24 @@ class LocalCloud:
         if self.api_key:
             self.store.api_keys.adopt(self.project.id, "first", self.api_key)
             return
-        key = self.store.api_keys.create(self.project.id, "first")
-        assert key.key is not None, "a new key comes with its secret"
-        self.api_key = key.key
-        _write_secret(self.api_key_file, key.key)
+        self.api_key = self._new_key(self.project, "first")
+        write_whole(self.api_key_file, f"{self.api_key}\n".encode(), mode=0o600)
+
+    def _new_key(self, project: Project, name: str) -> str:
+        made = self.store.api_keys.create(project.id, name)
+        assert made.key is not None, "a new key comes with its secret"
+        return made.key
+
+    @property
+    def _pki(self) -> Path:
+        return self._directory / "pki"
 
     def _device_authority(self) -> OwnAuthority | None:
         days = self.settings.certificate_days
-        return OwnAuthority(self._directory / "pki", self.store, days) if days else None
+        return OwnAuthority(self._pki, self.store, days) if days else None
 
-    async def _serve_devices(self, changes: Changes, calls: Calls, sessions: Sessions) -> Server:
-        certificate = ensure_server_certificate(self._directory / "pki", self.settings.host)
-        self.server_ca = certificate.ca
-        gateway = Gateway(
+    def _make_gateway(self, changes: Changes, calls: Calls, sessions: Sessions) -> Gateway:
+        return Gateway(
             self.store,
             changes,
             calls,
@@ -128,6 +141,10 @@ class LocalCloud:
             response_delay=self.settings.response_delay,
             authority=self._device_authority(),
         )
+
+    async def _serve_devices(
+        self, gateway: Gateway, sessions: Sessions, certificate: ServerCertificate
+    ) -> Server:
         return await serve(
             gateway,
             host=self.settings.host,
@@ -144,29 +161,8 @@ class LocalCloud:
         )
 
 
-def _authority(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _read_secret(path: Path) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         return ""
-    except OSError as error:
-        raise DataDirectoryError(
-            f"{path} can't be read: {error}; run as the user who owns it"
-        ) from error
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    # First under another name: a killed process must not leave an empty key file behind.
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{secret}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

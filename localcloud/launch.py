@@ -13,13 +13,12 @@ from rich.table import Table
 
 from localcloud.cloud import LocalCloud
 from localcloud.errors import CloudError, DataDirectoryError
-from localcloud.settings import CloudSettings
+from localcloud.settings import EVERYWHERE, CloudSettings
+from localcloud.storage.database import usable
 from protocol.errors import CredentialError
 
 OPERATOR_FILE = "operator.toml"
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
-
-_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 
 
 def launch(data: Path, settings: CloudSettings, *, as_json: bool) -> int:
@@ -45,7 +44,8 @@ async def _run(data: Path, settings: CloudSettings, *, as_json: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with LocalCloud(data, settings) as running:
         addresses = describe(running)
-        write_operator_file(addresses)
+        with usable(data):
+            write_operator_file(addresses)
         if as_json:
             print(json.dumps(addresses), flush=True)
         else:
@@ -95,7 +95,7 @@ def _show(addresses: dict[str, str], settings: CloudSettings) -> None:
     console.print(table, soft_wrap=True)
     if settings.rate_limit is None:
         console.print("The limit of 20 requests/s per device that Golioth has is lifted.")
-    if settings.host in _EVERYWHERE:
+    if settings.host in EVERYWHERE:
         console.print("[yellow]Open to the network; the console and the API use plain HTTP.[/]")
 
 

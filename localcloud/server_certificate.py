@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from localcloud.errors import DataDirectoryError
-from protocol.credentials import KeyPair, load_key_pair
+from localcloud.files import write_whole
+from localcloud.settings import EVERYWHERE
+from protocol.credentials import KeyPair, load_certificates, load_key_pair
+from protocol.errors import CredentialError
+from protocol.x509_reading import is_issued_by
 
 _CA_LIFE = timedelta(days=3650)
 _SERVER_LIFE = timedelta(days=397)
 _RENEW_BEFORE = timedelta(days=30)
 # Devices' clocks may be a little behind.
 _BACKDATE = timedelta(days=1)
-_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 
 
 @dataclass(frozen=True)
@@ -37,55 +39,57 @@ def ensure_server_certificate(folder: Path, host: str) -> ServerCertificate:
     """Make or renew the certificate for ``host``, localhost and the loopback addresses.
 
     The CA stays the same as long as it is valid, so devices provisioned once keep working.
-    Raises DataDirectoryError for files that are damaged.
+    Raises DataDirectoryError for files that are damaged, OSError for a folder that can't be used.
     """
     folder.mkdir(exist_ok=True, mode=0o700)
     files = ServerCertificate(
         folder / "server.crt.pem", folder / "server.key.pem", folder / "server-ca.crt.pem"
     )
-    ca_key_file = folder / "server-ca.key.pem"
     try:
-        if not _is_current(files.ca, set()):
-            _make_ca(files.ca, ca_key_file, "Edgeferry local cloud CA")
-            files.certificate.unlink(missing_ok=True)
-        if not _is_current(files.certificate, _names(host)):
-            _make_server(files, ca_key_file, host)
-    except ValueError as error:
+        ca = load_or_make_ca(folder, "server-ca", "Edgeferry local cloud CA")
+        if not _serves(files, ca.chain[0], _names(host)):
+            _make_server(files, ca, host)
+    except CredentialError as error:
         raise DataDirectoryError(
-            f"{folder} holds a damaged certificate or key ({error}); "
-            "delete the folder and give devices the new server CA"
+            f"a damaged certificate or key: {error};"
+            f" or delete {folder} and give devices the new server CA"
         ) from error
     return files
 
 
+def load_or_make_ca(folder: Path, stem: str, name: str) -> KeyPair:
+    """The CA in ``<stem>.crt.pem`` and ``<stem>.key.pem``.
+
+    Made there when there is none, and anew before it expires. Raises CredentialError for files that
+    are damaged.
+    """
+    certificate_file, key_file = folder / f"{stem}.crt.pem", folder / f"{stem}.key.pem"
+    if not certificate_file.exists() or _expires(load_certificates(certificate_file)[0]):
+        _make_ca(certificate_file, key_file, name)
+    return load_key_pair(certificate_file, key_file)
+
+
+def _expires(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc - _RENEW_BEFORE < datetime.now(UTC)
+
+
+def _serves(files: ServerCertificate, ca: x509.Certificate, names: set[str]) -> bool:
+    """Whether there is a server certificate that will do; one of another authority may."""
+    if not files.certificate.exists():
+        return False
+    certificate = load_key_pair(files.certificate, files.key).chain[0]
+    by_former_ca = certificate.issuer == ca.subject and not is_issued_by(certificate, ca)
+    return not by_former_ca and not _expires(certificate) and names <= _names_in(certificate)
+
+
 def _names(host: str) -> set[str]:
-    return {"localhost", "127.0.0.1", "::1"} | ({host} - _EVERYWHERE)
-
-
-def _is_current(path: Path, names: set[str]) -> bool:
-    if not path.exists():
-        return False
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    if certificate.not_valid_after_utc - _RENEW_BEFORE < datetime.now(UTC):
-        return False
-    return not names or names <= _names_in(certificate)
+    return {"localhost", "127.0.0.1", "::1"} | ({host} - EVERYWHERE)
 
 
 def _names_in(certificate: x509.Certificate) -> set[str]:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     addresses = names.get_values_for_type(x509.IPAddress)
     return {*names.get_values_for_type(x509.DNSName), *map(str, addresses)}
-
-
-def load_or_make_ca(folder: Path, stem: str, name: str) -> KeyPair:
-    """The CA in ``<stem>.crt.pem`` and ``<stem>.key.pem``, made there when there is none.
-
-    Raises CredentialError for files that are damaged.
-    """
-    certificate_file, key_file = folder / f"{stem}.crt.pem", folder / f"{stem}.key.pem"
-    if not certificate_file.exists():
-        _make_ca(certificate_file, key_file, name)
-    return load_key_pair(certificate_file, key_file)
 
 
 def _make_ca(certificate_file: Path, key_file: Path, common_name: str) -> None:
@@ -96,20 +100,15 @@ def _make_ca(certificate_file: Path, key_file: Path, common_name: str) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs=True), critical=True)
     )
-    _write_private(key_file, key)
-    _write(certificate_file, builder.sign(key, hashes.SHA256()))
+    _write_pair(certificate_file, key_file, builder.sign(key, hashes.SHA256()), key)
 
 
-def _make_server(files: ServerCertificate, ca_key_file: Path, host: str) -> None:
-    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
-    ca_key = serialization.load_pem_private_key(ca_key_file.read_bytes(), password=None)
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise ValueError("the CA's key is not an elliptic-curve key")  # noqa: TRY004 - damaged file
+def _make_server(files: ServerCertificate, ca: KeyPair, host: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
     builder = (
-        _builder(name, ca.subject, key.public_key(), _SERVER_LIFE)
+        _builder(name, ca.chain[0].subject, key.public_key(), _SERVER_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -119,8 +118,7 @@ def _make_server(files: ServerCertificate, ca_key_file: Path, host: str) -> None
             critical=False,
         )
     )
-    _write_private(files.key, key)
-    _write(files.certificate, builder.sign(ca_key, hashes.SHA256()))
+    _write_pair(files.certificate, files.key, builder.sign(ca.key, hashes.SHA256()), key)
 
 
 def _builder(
@@ -160,26 +158,19 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _write(path: Path, certificate: x509.Certificate) -> None:
-    _replace(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
-
-
-def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def _write_pair(
+    certificate_file: Path,
+    key_file: Path,
+    certificate: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+) -> None:
+    # Never a certificate beside another's key: a kill on the way leaves none, and both are made
+    # again.
+    certificate_file.unlink(missing_ok=True)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _replace(path, pem, mode=0o600)
-
-
-def _replace(path: Path, content: bytes, mode: int) -> None:
-    # Whole or not at all: a killed process must not leave half a key behind.
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(key_file, pem, mode=0o600)
+    write_whole(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
+"""Hosts that stand for all addresses of this machine."""
+
 
 @dataclass(frozen=True)
 class CloudSettings:

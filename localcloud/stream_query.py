@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +69,7 @@ class QueryField(_Part):
                     return None if number is None else int(number)
                 case "string":
                     return value if value is None or isinstance(value, str) else json.dumps(value)
-        except (ValueError, OverflowError):
+        except ValueError:
             return None
         return value
 
@@ -143,17 +144,58 @@ class StreamQuery(_Part):
     def _aggregated(self, entries: Iterable[StreamEntry]) -> list[dict[str, Any]]:
         bucket = duration_seconds("timeBucket", self.time_bucket) if self.time_bucket else 0
         plain = [field for field in self.fields if not field.agg]
-        groups: dict[str, tuple[dict[str, Any], list[StreamEntry]]] = {}
+        groups: dict[str, tuple[dict[str, Any], list[_Aggregate]]] = {}
         for entry in entries:
             key = {field.name: _bucketed(field, entry, bucket) for field in plain}
-            groups.setdefault(json.dumps(key), (key, []))[1].append(entry)
-        return [self._row(key, members) for key, members in groups.values()]
+            text = json.dumps(key)
+            if text not in groups:
+                groups[text] = key, [_Aggregate(field) for field in self.fields if field.agg]
+            for aggregate in groups[text][1]:
+                aggregate.add(entry)
+        return [self._row(key, aggregates) for key, aggregates in groups.values()]
 
-    def _row(self, key: dict[str, Any], members: Sequence[StreamEntry]) -> dict[str, Any]:
-        return {
-            field.name: _aggregate(field, members) if field.agg else key[field.name]
-            for field in self.fields
-        }
+    def _row(self, key: dict[str, Any], aggregates: Sequence[_Aggregate]) -> dict[str, Any]:
+        results = {aggregate.field.name: aggregate.result() for aggregate in aggregates}
+        return {field.name: (results if field.agg else key)[field.name] for field in self.fields}
+
+
+class _Aggregate:
+    """One column over many entries, of which none is kept."""
+
+    def __init__(self, field: QueryField) -> None:
+        self.field = field
+        self._values = self._numbers = 0
+        self._sum: float = 0
+        self._least: float = math.inf
+        self._greatest: float = -math.inf
+
+    def add(self, entry: StreamEntry) -> None:
+        """Take one entry into account."""
+        value = self.field.read(entry)
+        if value is None:
+            return
+        self._values += 1
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self._numbers += 1
+            self._sum += value
+            self._least, self._greatest = min(self._least, value), max(self._greatest, value)
+
+    def result(self) -> float | None:
+        """The column's value, None where there is no number, or none that JSON can hold."""
+        if self.field.agg == "count":
+            return self._values
+        if not self._numbers:
+            return None
+        match self.field.agg:
+            case "avg":
+                found = self._sum / self._numbers
+            case "max":
+                found = self._greatest
+            case "min":
+                found = self._least
+            case _:
+                found = self._sum
+        return found if math.isfinite(found) else None
 
 
 def parse_query(document: object) -> StreamQuery:
@@ -199,25 +241,16 @@ def _bucketed(field: QueryField, entry: StreamEntry, bucket: float) -> object:
     return field.read(entry)
 
 
-def _aggregate(field: QueryField, members: Sequence[StreamEntry]) -> float | int | None:
-    values = [value for member in members if (value := field.read(member)) is not None]
-    if field.agg == "count":
-        return len(values)
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if not numbers:
-        return None
-    match field.agg:
-        case "avg":
-            return sum(numbers) / len(numbers)
-        case "max":
-            return max(numbers)
-        case "min":
-            return min(numbers)
-    return sum(numbers)
-
-
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float | str) else None
+    """A number, or text that stands for one; ValueError for text that doesn't."""
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    # Text may say "inf" or "nan", which no JSON can hold.
+    return number if math.isfinite(number) else None
 
 
 def _equal(left: object, right: object) -> bool:

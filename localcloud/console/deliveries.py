@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from localcloud.console.fleet import every
+from localcloud.console.paging import every
 from localcloud.console.visit import Visit
 from localcloud.model import Artifact, Cohort
-from localcloud.storage.packages import ArtifactFilter
+from localcloud.storage.artifacts import ArtifactFilter
+from localcloud.storage.database import Paging
 
 HISTORY = 20
 
@@ -73,25 +74,28 @@ def all_artifacts(visit: Visit) -> list[Artifact]:
 
 def history(visit: Visit, cohort_id: str) -> list[Deployed]:
     """A cohort's newest deployments, the active one first."""
-    store, project = visit.store, visit.project_id
-    known: dict[str, Artifact] = {}
-    deployments = every(lambda p: store.deployments.page(project, cohort_id, None, p))
-    shown = []
-    for deployment in deployments:
-        for artifact_id in deployment.artifact_ids:
-            if artifact_id not in known:
-                known[artifact_id] = store.artifacts.get(project, artifact_id)
-        artifacts = [known[artifact_id] for artifact_id in deployment.artifact_ids]
-        name, at = deployment.name, deployment.created_at
-        shown.append(Deployed(deployment.deployment_id, name, at, artifacts))
-        if len(shown) == HISTORY:
-            break
-    return shown
+    return _newest(visit, cohort_id, HISTORY)
 
 
 def active(visit: Visit, cohort_id: str) -> Deployed | None:
     """What a cohort has now."""
-    return next(iter(history(visit, cohort_id)), None)
+    return next(iter(_newest(visit, cohort_id, 1)), None)
+
+
+def _newest(visit: Visit, cohort_id: str, most: int) -> list[Deployed]:
+    store, project = visit.store, visit.project_id
+    deployments, _ = store.deployments.page(project, cohort_id, None, Paging(per_page=most))
+    ids = {id_ for deployment in deployments for id_ in deployment.artifact_ids}
+    known = {id_: store.artifacts.get(project, id_) for id_ in ids}
+    return [
+        Deployed(
+            id=deployment.deployment_id,
+            name=deployment.name,
+            at=deployment.created_at,
+            artifacts=[known[id_] for id_ in deployment.artifact_ids],
+        )
+        for deployment in deployments
+    ]
 
 
 def versions_by_package(visit: Visit) -> dict[str, list[Version]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
+from localcloud.console.deliveries import active, all_cohorts
 from localcloud.console.document import Said, read_document
+from localcloud.console.paging import every
 from localcloud.console.visit import Visit
 from localcloud.model import Device
-from localcloud.storage.database import Paging
 from localcloud.storage.devices import DeviceFilter
 
 TONES = {
@@ -32,7 +32,6 @@ _ON_TRIAL = ("activating", "confirming", "rolling-back")
 _URGENCY = list(TONES)
 
 Versions = Mapping[str, str]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,6 @@ class DeviceRow:
     said: Said
     runs: Versions
     wanted: Versions
-
-
-def every(page: Callable[[Paging], tuple[list[T], int]]) -> Iterator[T]:
-    """All records of a list that the store gives page by page."""
-    number = 0
-    while True:
-        records, total = page(Paging(number))
-        yield from records
-        number += 1
-        if not records or number * Paging().per_page >= total:
-            return
 
 
 def all_devices(visit: Visit, cohort: str | None = None) -> list[DeviceRow]:
@@ -80,13 +68,10 @@ def one_device(visit: Visit, device_id: str) -> DeviceRow:
 
 def wanted_versions(visit: Visit) -> dict[str, dict[str, str]]:
     """What each cohort was given, by package."""
-    store, project = visit.store, visit.project_id
     given = {}
-    for cohort in every(lambda paging: store.cohorts.page(project, paging)):
-        if cohort.active_deployment_id:
-            active = store.deployments.get(project, cohort.cohort_id, cohort.active_deployment_id)
-            artifacts = [store.artifacts.get(project, id_) for id_ in active.artifact_ids]
-            given[cohort.cohort_id] = {a.package: a.version for a in artifacts}
+    for cohort in all_cohorts(visit):
+        if deployed := active(visit, cohort.cohort_id):
+            given[cohort.cohort_id] = deployed.versions
     return given
 
 

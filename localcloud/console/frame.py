@@ -75,6 +75,16 @@ def pill(word: str, tone: str) -> None:
     text(word, f"ef-pill {tone}")
 
 
+def dot(*, online: bool) -> None:
+    """Whether a device has a live session, as a dot."""
+    ui.element("span").classes("ef-dot online" if online else "ef-dot")
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them, such as "1 device"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def empty(icon: str, title: str, advice: str, command: str = "") -> None:
     """What stands where there is nothing yet: what to do next."""
     with ui.element("div").classes("ef-empty"):

@@ -8,7 +8,8 @@ from localcloud.console.visit import Visit
 from localcloud.identifiers import unix_seconds
 from localcloud.model import LogEntry, OtaEvent
 from localcloud.storage.database import Paging
-from localcloud.storage.events import EventFilter, LogFilter
+from localcloud.storage.events import EventFilter
+from localcloud.storage.logs import LogFilter
 
 LATEST, OF_DEVICE = 24, 100
 """How many reports are read; those of one step are shown as one."""

@@ -78,8 +78,7 @@ def newest_snapshot(visit: Visit, device_id: str) -> Picture | None:
 def jpeg(visit: Visit, device_id: str, kind: str, picture_id: str) -> bytes:
     """The bytes of a picture; NotFound unless it is whole, unharmed and a JPEG."""
     if kind == SAMPLES:
-        parts = _by_sample(visit, device_id).get(picture_id, {})
-        content = _joined(parts)
+        content = _joined(_parts_of(visit, device_id, picture_id))
     else:
         found = (one for one in _snapshots(visit, device_id) if one.id == picture_id)
         content = next((_decoded(one.jpeg) for one in found), b"")
@@ -90,13 +89,28 @@ def jpeg(visit: Visit, device_id: str, kind: str, picture_id: str) -> bytes:
 
 def _by_sample(visit: Visit, device_id: str) -> dict[str, dict[int, _Part]]:
     found: dict[str, dict[int, _Part]] = {}
+    for part in _parts(visit, device_id):
+        found.setdefault(part.id, {}).setdefault(part.part, part)
+    return found
+
+
+def _parts_of(visit: Visit, device_id: str, picture_id: str) -> dict[int, _Part]:
+    """The parts of one sample, looked for no further back than they are."""
+    found: dict[int, _Part] = {}
+    for part in _parts(visit, device_id):
+        if part.id == picture_id:
+            found.setdefault(part.part, part)
+            if len(found) == part.parts:
+                break
+    return found
+
+
+def _parts(visit: Visit, device_id: str) -> Iterator[_Part]:
     for document in _documents(visit, device_id, SAMPLES):
         try:
-            part = _Part.model_validate(document)
+            yield _Part.model_validate(document)
         except ValidationError:
             continue
-        found.setdefault(part.id, {})[part.part] = part
-    return found
 
 
 def _sample(parts: dict[int, _Part]) -> Picture:

@@ -30,8 +30,12 @@ def _no_nul(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul), _null_as("")]
-Description = Annotated[str, Field(max_length=4096), _null_as("")]
-Texts = Annotated[list[Text], Field(max_length=100), _null_as([])]
+# The same where null is told from nothing: it leaves things as they are.
+_Texts = Annotated[list[Text], Field(max_length=100)]
+_Description = Annotated[str, Field(max_length=4096), AfterValidator(_no_nul)]
+_Metadata = Annotated[dict[Text, _Description], Field(max_length=100)]
+
+Texts = Annotated[_Texts, _null_as([])]
 
 
 class Name(Body):
@@ -71,10 +75,10 @@ class DeviceChange(Body):
 
     name: Text = ""
     enabled: bool | None = None
-    hardware_ids: list[Text] | None = None
+    hardware_ids: _Texts | None = None
     add_hardware_id: Texts = []
     remove_hardware_id: Texts = []
-    tag_ids: list[Text] | None = None
+    tag_ids: _Texts | None = None
     add_tag_id: Texts = []
     remove_tag_id: Texts = []
     blueprint_id: Text = ""
@@ -110,15 +114,15 @@ class NewPackage(Body):
     """POST packages."""
 
     package_id: Text
-    description: Description = ""
-    metadata: Annotated[dict[str, str], _null_as({})] = {}
+    description: Annotated[_Description, _null_as("")] = ""
+    metadata: Annotated[_Metadata, _null_as({})] = {}
 
 
 class PackageChange(Body):
     """PUT a package."""
 
-    description: str | None = None
-    metadata: dict[str, str] | None = None
+    description: _Description | None = None
+    metadata: _Metadata | None = None
 
 
 class NewArtifact(Body):

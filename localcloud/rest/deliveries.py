@@ -24,7 +24,7 @@ from localcloud.rest.bodies import (
     PackageChange,
     decode_base64,
 )
-from localcloud.storage.packages import ArtifactFilter
+from localcloud.storage.artifacts import ArtifactFilter
 
 router = APIRouter()
 

@@ -12,7 +12,8 @@ from localcloud.errors import InvalidArgument
 from localcloud.identifiers import format_timestamp, parse_timestamp, unix_seconds
 from localcloud.rest.access import OwnedProjectDep, PagingDep, ProjectDep, StoreDep
 from localcloud.rest.answers import Answer, many
-from localcloud.storage.events import EventFilter, FirmwareFilter, LogFilter, Window
+from localcloud.storage.events import EventFilter, FirmwareFilter, Window
+from localcloud.storage.logs import LogFilter
 
 router = APIRouter()
 
@@ -57,12 +58,12 @@ async def count_ota_events(
     end: Annotated[str | None, Query(alias="endTime")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = _DEFAULT_PARTS,
 ) -> Answer:
-    """Events counted by type over time, in ``limit`` stretches; the last day when not said."""
+    """Events counted by type over time, in up to ``limit`` stretches; the last day if not said."""
     until = unix_seconds(parse_timestamp(end)) if end else math.ceil(time.time())
     since = unix_seconds(parse_timestamp(start)) if start else until - _DAY
     if since >= until:
         raise InvalidArgument("startTime is not before endTime")
-    window = Window(since, max(1, math.ceil((until - since) / limit)), limit)
+    window = Window(since, until, step=math.ceil((until - since) / limit))
     wanted = EventFilter(device_id=device_id, cohort_id=cohort_id)
     return {
         "list": [part.shape() for part in store.events.stats(project, wanted, window)],

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from localcloud.changes import Changes, Topic
-from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
+from localcloud.errors import InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
 from localcloud.model import Certificate, CertificateContent, Credential
-from localcloud.storage.database import Conditions, Database, Paging, Row
+from localcloud.storage.database import Conditions, Database, Paging, Row, unique
+from protocol.credentials import MAX_IDENTITY_BYTES
 from protocol.x509_reading import whole_certificate
 
-PRE_SHARED_KEY = "PRE_SHARED_KEY"
-MAX_IDENTITY_BYTES = 255
 MAX_KEY_BYTES = 64
 
 
@@ -44,14 +42,12 @@ class Credentials:
         credential = Credential(
             id=object_id(), identity=full, pre_shared_key=pre_shared_key, created_at=timestamp()
         )
-        try:
+        with unique(f"credential identity already in use: {full}"):
             self._db.execute(
                 "INSERT INTO credentials VALUES (?, ?, ?, ?, ?, ?, ?)",
                 *(credential.id, project_id, device_id, credential.type),
                 *(full, pre_shared_key, credential.created_at),
             )
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"credential identity already in use: {full}") from error
         return credential
 
     def page(self, project_id: str, device_id: str, paging: Paging) -> tuple[list[Credential], int]:
@@ -103,7 +99,7 @@ class Certificates:
             raise InvalidArgument(f"certType {cert_type!r}: use 'root' or 'intermediate'")
         certificate = _load_ca(pem)
         certificate_id = object_id()
-        try:
+        with unique("certificate already exists in this project"):
             self._db.insert(
                 "certificates",
                 {
@@ -116,19 +112,16 @@ class Certificates:
                     "created_at": timestamp(),
                 },
             )
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists("certificate already exists in this project") from error
         self._changes.publish(Topic.ROOTS, project_id)
         return self.get(project_id, certificate_id)
 
     def get(self, project_id: str, certificate_id: str) -> Certificate:
         """One CA certificate, or NotFound."""
-        row = self._db.row(
+        row = self._db.one(
+            f"certificate not found: {certificate_id}",
             "SELECT * FROM certificates WHERE project_id = ? AND id = ?",
             *(project_id, check_object_id(certificate_id)),
         )
-        if row is None:
-            raise NotFound(f"certificate not found: {certificate_id}")
         return _record(row)
 
     def page(self, project_id: str, paging: Paging) -> tuple[list[Certificate], int]:

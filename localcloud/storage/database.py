@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database as SqliteDatabase
 
-from localcloud.errors import DataDirectoryError, InvalidArgument
+from localcloud.errors import AlreadyExists, DataDirectoryError, InvalidArgument, NotFound
 from localcloud.storage.schema import migrations
 
 Row = Mapping[str, Any]
@@ -43,6 +43,16 @@ class Conditions:
         self.values: list[object] = []
         for column, value in equal.items():
             self.add(f"{column} = ?", value)
+
+    @classmethod
+    def within(cls, project_id: str, device_id: str | None) -> Conditions:
+        """What belongs to a project, or to this device of it."""
+        if device_id is None:
+            return cls(project_id=project_id)
+        conditions = cls(device_id=device_id)
+        # The + keeps SQLite from going through all of the project by that column's index.
+        conditions.add("+project_id = ?", project_id)
+        return conditions
 
     def add(self, text: str, *values: object) -> None:
         """Add a condition with its parameters."""
@@ -78,25 +88,40 @@ class Database:
                 f"{path} is no usable database ({error}); move it away or choose another --data"
             ) from error
 
-    def rows(self, sql: str, *values: object) -> list[Row]:
-        """All rows of a query."""
+    def each(self, sql: str, *values: object) -> Iterator[Row]:
+        """The rows of a query as they are read: all of them may be more than the memory holds.
+
+        Nothing may be awaited or written until the last one.
+        """
         cursor = self._db.execute(sql, list(values))
         columns = [column[0] for column in cursor.description]
-        return [dict(zip(columns, row, strict=True)) for row in cursor]
+        for row in cursor:
+            yield dict(zip(columns, row, strict=True))
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        """All rows of a query."""
+        return list(self.each(sql, *values))
 
     def row(self, sql: str, *values: object) -> Row | None:
         """The first row, or None."""
         return next(iter(self.rows(sql, *values)), None)
 
+    def one(self, missing: str, sql: str, *values: object) -> Row:
+        """The first row; raises NotFound, which says what is ``missing``."""
+        row = self.row(sql, *values)
+        if row is None:
+            raise NotFound(missing)
+        return row
+
     def execute(self, sql: str, *values: object) -> int:
         """Run a statement, committed at once unless inside :meth:`atomic`; returns rows touched."""
         return self._db.execute(sql, list(values)).rowcount
 
-    def insert(self, table: str, values: Row) -> int:
-        """Insert one row and return its rowid; raises sqlite3.IntegrityError."""
+    def insert(self, table: str, values: Row) -> None:
+        """Insert one row; raises sqlite3.IntegrityError, see :func:`unique`."""
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names from code
-        return self._db.execute(sql, list(values.values())).lastrowid or 0
+        self._db.execute(sql, list(values.values()))
 
     def atomic(self) -> AbstractContextManager[object]:
         """Everything inside is one transaction."""
@@ -130,11 +155,14 @@ class Database:
 
 
 class DirectoryLock:
-    """Keeps a second cloud out of the same data directory; the kernel drops it with the process."""
+    """Keeps a second cloud out of the same data directory; the kernel drops it with the process.
+
+    Makes the directory, for its owner only. Raises DataDirectoryError when it is in use, OSError.
+    """
 
     def __init__(self, directory: Path) -> None:
-        path = directory / "lock"
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -148,17 +176,25 @@ class DirectoryLock:
         os.close(self._descriptor)
 
 
-def prepare_directory(directory: Path) -> Path:
-    """Create the data directory, for its owner only. Raises DataDirectoryError."""
+@contextmanager
+def usable(directory: Path) -> Iterator[None]:
+    """Turns what the file system refuses inside into DataDirectoryError."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
     except OSError as error:
         raise DataDirectoryError(
-            f"{directory} can't be created: {error}; choose another --data"
+            f"the data directory {directory} can't be used: {error};"
+            " check its owner and the space left, or choose another --data"
         ) from error
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise DataDirectoryError(f"{directory} is not writable; choose another --data")
-    return directory
+
+
+@contextmanager
+def unique(taken: str) -> Iterator[None]:
+    """Turns a violated uniqueness inside into AlreadyExists, which says what is ``taken``."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise AlreadyExists(taken) from error
 
 
 def values_marks(values: Sequence[object]) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from localcloud.changes import Changes, Topic
-from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
+from localcloud.errors import InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
-from localcloud.model import Device, DeviceMetadata, SettingsSync
-from localcloud.storage.database import Conditions, Database, Paging, Row, values_marks
+from localcloud.model import Device
+from localcloud.storage.database import Conditions, Database, Paging, unique
+from localcloud.storage.device_records import device_records
 from localcloud.storage.groups import check_tags
-from localcloud.storage.settings import Scope, count_change, sync_states
+from localcloud.storage.settings import Scope, count_change
 
 MAX_REPORTED_PACKAGES = 64
 
@@ -83,13 +82,12 @@ class Devices:
 
     def get(self, project_id: str, device_id: str) -> Device:
         """One device, or NotFound."""
-        row = self._db.row(
+        row = self._db.one(
+            f"device not found: {device_id}",
             "SELECT * FROM devices WHERE project_id = ? AND id = ?",
             *(project_id, check_object_id(device_id)),
         )
-        if row is None:
-            raise NotFound(f"device not found: {device_id}")
-        return self._records([row])[0]
+        return device_records(self._db, [row])[0]
 
     def page(
         self, project_id: str, wanted: DeviceFilter, paging: Paging
@@ -112,7 +110,7 @@ class Devices:
                 *(wanted.term, wanted.term),
             )
         rows, total = self._db.page("devices", conditions, "rowid", paging)
-        return self._records(rows), total
+        return device_records(self._db, rows), total
 
     def update(self, project_id: str, device_id: str, change: DeviceUpdate) -> Device:
         """Change a device. Joining a cohort pushes its manifest; leaving one does not (Golioth)."""
@@ -124,7 +122,7 @@ class Devices:
         )
         self._check_blueprint(project_id, blueprint_id or "")
         tags = check_tags(self._db, project_id, _tags_after(before, change))
-        with self._db.atomic(), _taken(f"device name already in use: {change.name}"):
+        with self._db.atomic(), unique(f"device name already in use: {change.name}"):
             self._db.execute(
                 "UPDATE devices SET name = ?, enabled = ?, cohort_id = ?, blueprint_id = ?,"
                 " updated_at = ? WHERE id = ?",
@@ -199,7 +197,7 @@ class Devices:
     ) -> str:
         device_id, now = object_id(), timestamp()
         row = {"id": device_id, "project_id": project_id, "name": name, **columns}
-        with self._db.atomic(), _taken(f"device name already in use: {name}"):
+        with self._db.atomic(), unique(f"device name already in use: {name}"):
             self._db.insert("devices", {**row, "created_at": now, "updated_at": now})
             self._replace_hardware(project_id, device_id, hardware_ids or [secrets.token_hex(8)])
         return device_id
@@ -207,7 +205,7 @@ class Devices:
     def _replace_hardware(self, project_id: str, device_id: str, hardware_ids: list[str]) -> None:
         self._db.execute("DELETE FROM hardware_ids WHERE device_id = ?", device_id)
         for position, hardware_id in enumerate(dict.fromkeys(hardware_ids)):
-            with _taken(f"hardware id already in use: {hardware_id}"):
+            with unique(f"hardware id already in use: {hardware_id}"):
                 self._db.execute(
                     "INSERT INTO hardware_ids VALUES (?, ?, ?, ?)",
                     *(project_id, hardware_id, device_id, position),
@@ -233,34 +231,6 @@ class Devices:
         ):
             raise NotFound(f"cohort not found: {cohort_id}")
 
-    def _records(self, rows: list[Row]) -> list[Device]:
-        hardware: dict[str, list[str]] = {row["id"]: [] for row in rows}
-        marks = values_marks(rows)
-        for row in self._db.rows(
-            f"SELECT * FROM hardware_ids WHERE device_id IN ({marks}) ORDER BY position",  # noqa: S608
-            *hardware,
-        ):
-            hardware[row["device_id"]].append(row["hardware_id"])
-        tags: dict[str, list[str]] = {row["id"]: [] for row in rows}
-        for row in self._db.rows(
-            f"SELECT * FROM device_tags WHERE device_id IN ({marks}) ORDER BY position",  # noqa: S608
-            *tags,
-        ):
-            tags[row["device_id"]].append(row["tag_id"])
-        synced = sync_states(self._db, hardware)
-        return [
-            _record(row, hardware[row["id"]], tags[row["id"]], synced[row["id"]]) for row in rows
-        ]
-
-
-@contextmanager
-def _taken(message: str) -> Iterator[None]:
-    """Turns a violated uniqueness into AlreadyExists."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise AlreadyExists(message) from error
-
 
 def _hardware_after(before: Device, change: DeviceUpdate) -> list[str]:
     start = before.hardware_ids if change.hardware_ids is None else change.hardware_ids
@@ -271,26 +241,3 @@ def _hardware_after(before: Device, change: DeviceUpdate) -> list[str]:
 def _tags_after(before: Device, change: DeviceUpdate) -> list[str]:
     start = before.tag_ids if change.tag_ids is None else change.tag_ids
     return [t for t in start + change.add_tag_ids if t not in change.remove_tag_ids]
-
-
-def _record(row: Row, hardware_ids: list[str], tag_ids: list[str], synced: SettingsSync) -> Device:
-    return Device(
-        id=row["id"],
-        name=row["name"],
-        hardware_ids=hardware_ids,
-        tag_ids=tag_ids,
-        blueprint_id=row["blueprint_id"],
-        cohort_id=row["cohort_id"],
-        certificate_id=row["certificate_id"],
-        enabled=bool(row["enabled"]),
-        last_report=row["last_report"],
-        metadata=DeviceMetadata(
-            last_report=row["last_report"],
-            last_seen_online=row["last_report"],
-            last_seen_offline=row["last_seen_offline"],
-            last_settings_status=synced,
-            update=json.loads(row["update_status"]),
-        ),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )

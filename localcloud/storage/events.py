@@ -1,21 +1,18 @@
-"""What devices report: OTA events and log lines. Both are only ever appended."""
+"""State reports of devices: OTA events, only ever appended."""
 
 from __future__ import annotations
 
-import json
+import math
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from localcloud.errors import InvalidArgument
 from localcloud.identifiers import format_timestamp, timestamp
-from localcloud.model import EventCount, EventStats, FirmwareLog, LogEntry, OtaEvent
+from localcloud.model import EventCount, EventStats, FirmwareLog, OtaEvent
 from localcloud.storage.database import Conditions, Database, Paging, Row, values_marks
 from protocol.report import OtaReport, OtaState
 
-LOG_RETENTION_DAYS = 14  # Golioth: logs are kept for two weeks
 MAX_EVENTS = 1000
 
 _NANO = 1_000_000_000
@@ -51,16 +48,16 @@ class FirmwareFilter:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of time in ``parts`` of ``step`` seconds, from ``start`` (Unix seconds) on."""
+    """The time from ``start`` to before ``end`` (Unix seconds), in stretches of ``step``."""
 
     start: int
+    end: int
     step: int
-    parts: int
 
     @property
-    def end(self) -> int:
-        """Where it ends, in Unix seconds."""
-        return self.start + self.step * self.parts
+    def parts(self) -> int:
+        """How many stretches there are; the last may reach beyond the end."""
+        return math.ceil((self.end - self.start) / self.step)
 
 
 @dataclass(frozen=True)
@@ -175,83 +172,13 @@ class OtaEvents:
         return f"{side}-{edge['id']}" if more else ""
 
 
-@dataclass(frozen=True)
-class LogFilter:
-    """Narrows a list of log lines; None means any."""
-
-    device_id: str | None = None
-    level: str | None = None
-    module: str | None = None
-    term: str | None = None
-    start: str | None = None
-    end: str | None = None
-    tag_ids: Sequence[str] = ()
-
-
-class Logs:
-    """Log lines of devices."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def add(
-        self,
-        project_id: str,
-        device_id: str,
-        *,
-        level: str,
-        module: str,
-        message: str,
-        metadata: Mapping[str, object],
-        kind: str = "LOGGING",
-    ) -> None:
-        """Append a line; ``level`` is NONE, DEBUG, INFO, WARN or ERROR."""
-        self._db.insert(
-            "logs",
-            {
-                "project_id": project_id,
-                "device_id": device_id,
-                "level": level,
-                "module": module,
-                "message": message,
-                "metadata": json.dumps(metadata),
-                "type": kind,
-                "timestamp": timestamp(),
-            },
-        )
-
-    def page(
-        self, project_id: str, wanted: LogFilter, paging: Paging
-    ) -> tuple[list[LogEntry], int]:
-        """One page of lines, newest first."""
-        conditions = Conditions(project_id=project_id)
-        conditions.add_given("device_id = ?", wanted.device_id)
-        conditions.add_given("level = ?", wanted.level)
-        conditions.add_given("module = ?", wanted.module)
-        conditions.add_given("instr(lower(message), lower(?))", wanted.term)
-        conditions.add_given("timestamp >= ?", wanted.start)
-        conditions.add_given("timestamp < ?", wanted.end)
-        for tag_id in wanted.tag_ids:
-            conditions.add(
-                "device_id IN (SELECT device_id FROM device_tags WHERE tag_id = ?)", tag_id
-            )
-        rows, total = self._db.page("logs", conditions, "id DESC", paging)
-        return [_log_entry(row) for row in rows], total
-
-    def expire(self) -> None:
-        """Drop lines older than the retention."""
-        horizon = time.time_ns() - LOG_RETENTION_DAYS * 86_400 * 1_000_000_000
-        self._db.execute("DELETE FROM logs WHERE timestamp < ?", format_timestamp(horizon))
-
-
 def reason_text(report: OtaReport) -> str:
     """A report's reason in words (Golioth: reason 0 is ``ready state``)."""
     return "ready state" if not report.reason else report.reason.name.replace("_", " ").lower()
 
 
 def _event_conditions(project_id: str, wanted: EventFilter) -> Conditions:
-    conditions = Conditions(project_id=project_id)
-    conditions.add_given("device_id = ?", wanted.device_id)
+    conditions = Conditions.within(project_id, wanted.device_id)
     conditions.add_given("cohort_id = ?", wanted.cohort_id)
     conditions.add_given("package = ?", wanted.package)
     conditions.add_given("event_type = ?", wanted.event_type)
@@ -285,11 +212,4 @@ def _firmware_log(row: Row) -> FirmwareLog:
         reason=row["message"],
         reason_code=str(row["status"]),
         time=row["timestamp"],
-    )
-
-
-def _log_entry(row: Row) -> LogEntry:
-    metadata: dict[str, Any] = json.loads(row["metadata"])
-    return LogEntry.model_validate(
-        {**row, "metadata": metadata, "device_id_legacy": row["device_id"]}
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 
-from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
+from localcloud.errors import InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
 from localcloud.model import Blueprint, Tag
-from localcloud.storage.database import Conditions, Database, Paging, values_marks
+from localcloud.storage.database import Conditions, Database, Paging, unique, values_marks
 
 # Golioth does not say which; its client looks for the beginning of this message.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}\Z")
@@ -25,20 +24,17 @@ class Tags:
         """A new tag, or AlreadyExists."""
         now = timestamp()
         row = {"id": object_id(), "project_id": project_id, "name": _check_name(name)}
-        try:
+        with unique(f"tag name already being used: {name}"):
             self._db.insert("tags", {**row, "created_at": now, "updated_at": now})
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"tag name already being used: {name}") from error
         return self.get(project_id, row["id"])
 
     def get(self, project_id: str, tag_id: str) -> Tag:
         """One tag, or NotFound."""
-        row = self._db.row(
+        row = self._db.one(
+            f"tag not found: {tag_id}",
             "SELECT * FROM tags WHERE project_id = ? AND id = ?",
             *(project_id, check_object_id(tag_id)),
         )
-        if row is None:
-            raise NotFound(f"tag not found: {tag_id}")
         return Tag.model_validate(row)
 
     def page(self, project_id: str, paging: Paging) -> tuple[list[Tag], int]:
@@ -49,13 +45,11 @@ class Tags:
     def rename(self, project_id: str, tag_id: str, name: str) -> Tag:
         """Change the name."""
         self.get(project_id, tag_id)
-        try:
+        with unique(f"tag name already being used: {name}"):
             self._db.execute(
                 "UPDATE tags SET name = ?, updated_at = ? WHERE id = ?",
                 *(_check_name(name), timestamp(), tag_id),
             )
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"tag name already being used: {name}") from error
         return self.get(project_id, tag_id)
 
     def delete(self, project_id: str, tag_id: str) -> None:
@@ -83,20 +77,17 @@ class Blueprints:
         now = timestamp()
         row = {"id": object_id(), "project_id": project_id, "name": _check_name(name)}
         more = {"board_id": board_id or None, "platform": platform or None}
-        try:
+        with unique(f"blueprint name already being used: {name}"):
             self._db.insert("blueprints", {**row, **more, "created_at": now, "updated_at": now})
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"blueprint name already being used: {name}") from error
         return self.get(project_id, row["id"])
 
     def get(self, project_id: str, blueprint_id: str) -> Blueprint:
         """One blueprint, or NotFound."""
-        row = self._db.row(
+        row = self._db.one(
+            f"blueprint not found: {blueprint_id}",
             "SELECT * FROM blueprints WHERE project_id = ? AND id = ?",
             *(project_id, check_object_id(blueprint_id)),
         )
-        if row is None:
-            raise NotFound(f"blueprint not found: {blueprint_id}")
         return Blueprint.model_validate(row)
 
     def page(self, project_id: str, paging: Paging) -> tuple[list[Blueprint], int]:
@@ -110,7 +101,7 @@ class Blueprints:
     ) -> Blueprint:
         """Change what is given; "" leaves a field alone."""
         before = self.get(project_id, blueprint_id)
-        try:
+        with unique(f"blueprint name already being used: {name}"):
             self._db.execute(
                 "UPDATE blueprints SET name = ?, board_id = ?, platform = ?, updated_at = ?"
                 " WHERE id = ?",
@@ -118,8 +109,6 @@ class Blueprints:
                 *(board_id or before.board_id, platform or before.platform),
                 *(timestamp(), blueprint_id),
             )
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"blueprint name already being used: {name}") from error
         return self.get(project_id, blueprint_id)
 
     def delete(self, project_id: str, blueprint_id: str) -> None:

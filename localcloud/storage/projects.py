@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 
-from localcloud.errors import NotFound, PermissionDenied, Unauthenticated
+from localcloud.errors import PermissionDenied, Unauthenticated
 from localcloud.identifiers import object_id, slug, timestamp
 from localcloud.model import ApiKey, Organization, Project
 from localcloud.storage.database import Conditions, Database, Paging, Row
@@ -37,9 +37,9 @@ class Projects:
 
     def get(self, project_id: str) -> Project:
         """One project, or NotFound."""
-        row = self._db.row("SELECT * FROM projects WHERE id = ?", project_id)
-        if row is None:
-            raise NotFound(f"project not found: {project_id}")
+        row = self._db.one(
+            f"project not found: {project_id}", "SELECT * FROM projects WHERE id = ?", project_id
+        )
         return Project.model_validate(row)
 
     def rename(self, project_id: str, name: str) -> Project:
@@ -52,9 +52,11 @@ class Projects:
 
     def organization(self, organization_id: str) -> Organization:
         """One organization, or NotFound."""
-        row = self._db.row("SELECT * FROM organizations WHERE id = ?", organization_id)
-        if row is None:
-            raise NotFound(f"organization not found: {organization_id}")
+        row = self._db.one(
+            f"organization not found: {organization_id}",
+            "SELECT * FROM organizations WHERE id = ?",
+            organization_id,
+        )
         return Organization.model_validate(row)
 
 
@@ -66,35 +68,13 @@ class ApiKeys:
 
     def create(self, project_id: str, name: str) -> ApiKey:
         """A new key; ``key`` is in the answer this one time."""
-        if not name:
-            name = "key"
         secret = secrets.token_urlsafe(32)
-        key = ApiKey(id=object_id(), name=name, key=secret, created_at=timestamp())
-        self._db.insert(
-            "api_keys",
-            {
-                "id": key.id,
-                "project_id": project_id,
-                "name": name,
-                "digest": _digest(secret),
-                "created_at": key.created_at,
-            },
-        )
-        return key
+        return self._add(project_id, name, secret).model_copy(update={"key": secret})
 
     def adopt(self, project_id: str, name: str, secret: str) -> None:
         """Make a known secret a key of the project, unless it is one already."""
         if self._find(secret) is None:
-            self._db.insert(
-                "api_keys",
-                {
-                    "id": object_id(),
-                    "project_id": project_id,
-                    "name": name,
-                    "digest": _digest(secret),
-                    "created_at": timestamp(),
-                },
-            )
+            self._add(project_id, name, secret)
 
     def project_of(self, secret: str) -> str:
         """Id of the project the key belongs to, or Unauthenticated."""
@@ -114,27 +94,36 @@ class ApiKeys:
 
     def rename(self, project_id: str, key_id: str, name: str) -> ApiKey:
         """Change a key's name, or NotFound."""
-        self._db.execute(
-            "UPDATE api_keys SET name = ? WHERE project_id = ? AND id = ?",
-            *(name, project_id, key_id),
-        )
-        row = self._db.row(
-            "SELECT * FROM api_keys WHERE project_id = ? AND id = ?", project_id, key_id
-        )
-        if row is None:
-            raise NotFound(f"API key not found: {key_id}")
-        return ApiKey.model_validate(row)
+        self._get(project_id, key_id)
+        self._db.execute("UPDATE api_keys SET name = ? WHERE id = ?", name, key_id)
+        return ApiKey.model_validate(self._get(project_id, key_id))
 
     def delete(self, project_id: str, key_id: str, in_use: str) -> None:
         """Remove a key; not the one the request itself came with (``in_use``)."""
-        row = self._db.row(
-            "SELECT digest FROM api_keys WHERE project_id = ? AND id = ?", project_id, key_id
-        )
-        if row is None:
-            raise NotFound(f"API key not found: {key_id}")
-        if hmac.compare_digest(row["digest"], _digest(in_use)):
+        if hmac.compare_digest(self._get(project_id, key_id)["digest"], _digest(in_use)):
             raise PermissionDenied("a key can't delete itself; use another key of the project")
         self._db.execute("DELETE FROM api_keys WHERE id = ?", key_id)
+
+    def _add(self, project_id: str, name: str, secret: str) -> ApiKey:
+        key = ApiKey(id=object_id(), name=name, created_at=timestamp())
+        self._db.insert(
+            "api_keys",
+            {
+                "id": key.id,
+                "project_id": project_id,
+                "name": name,
+                "digest": _digest(secret),
+                "created_at": key.created_at,
+            },
+        )
+        return key
+
+    def _get(self, project_id: str, key_id: str) -> Row:
+        return self._db.one(
+            f"API key not found: {key_id}",
+            "SELECT * FROM api_keys WHERE project_id = ? AND id = ?",
+            *(project_id, key_id),
+        )
 
     def _find(self, secret: str) -> Row | None:
         # Every stored digest is compared, each in constant time: the time taken tells nothing.

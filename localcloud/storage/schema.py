@@ -147,6 +147,21 @@ _GROUPS = (
 )
 
 
+_ORDERED = (
+    # The row's number is the last part of each index: a project's or a device's newest rows are
+    # found without going through all the others.
+    "CREATE INDEX ota_events_of_project ON ota_events (project_id)",
+    "CREATE INDEX ota_events_of_device ON ota_events (device_id)",
+    "CREATE INDEX logs_of_project ON logs (project_id)",
+    "CREATE INDEX stream_of_project ON stream (project_id)",
+    "CREATE INDEX stream_of_device ON stream (device_id)",
+    "CREATE INDEX stream_by_path_and_time ON stream (project_id, path, timestamp)",
+    "ALTER TABLE projects ADD COLUMN last_sequence INTEGER NOT NULL DEFAULT 0",
+    """UPDATE projects SET last_sequence = coalesce(
+        (SELECT max(sequence) FROM deployments WHERE project_id = projects.id), 0)""",
+)
+
+
 @migrations()
 def first_schema(db: Database) -> None:
     """Everything the first version stores."""
@@ -179,4 +194,11 @@ def stream_paths(db: Database) -> None:
 def groups(db: Database) -> None:
     """Tags, blueprints and settings of blueprints."""
     for statement in _GROUPS:
+        db.execute(statement)
+
+
+@migrations()
+def ordered(db: Database) -> None:
+    """Lists without sorting, and sequence numbers that outlive the deployments that had them."""
+    for statement in _ORDERED:
         db.execute(statement)

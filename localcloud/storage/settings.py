@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from localcloud.changes import Changes, Topic
-from localcloud.errors import AlreadyExists, InvalidArgument, NotFound
+from localcloud.errors import InvalidArgument, NotFound
 from localcloud.identifiers import check_object_id, object_id, timestamp
 from localcloud.model import Setting, SettingsSync
-from localcloud.storage.database import Conditions, Database, Row, values_marks
+from localcloud.storage.database import Conditions, Database, Row, unique, values_marks
 from protocol.device_settings import DeviceSettings, SettingsStatus, is_setting_key
-from protocol.formats import PlainValue
+from protocol.formats import PlainValue, plain_value
 
 DATA_TYPES = ("integer", "float", "boolean", "string")
 MAX_STRING = 1024
@@ -61,22 +60,18 @@ class Settings:
             "created_at": now,
             "updated_at": now,
         }
-        try:
-            with self._db.atomic():
-                self._db.insert("settings", row)
-                count_change(self._db, self._changes, project_id, scope)
-        except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"setting already exists: {key}") from error
+        with unique(f"setting already exists: {key}"), self._db.atomic():
+            self._db.insert("settings", row)
+            count_change(self._db, self._changes, project_id, scope)
         return _setting(row)
 
     def get(self, project_id: str, setting_id: str) -> Setting:
         """One setting, or NotFound."""
-        row = self._db.row(
+        row = self._db.one(
+            f"setting not found: {setting_id}",
             "SELECT * FROM settings WHERE project_id = ? AND id = ?",
             *(project_id, check_object_id(setting_id)),
         )
-        if row is None:
-            raise NotFound(f"setting not found: {setting_id}")
         return _setting(row)
 
     def of(self, project_id: str, scope: Scope = PROJECT) -> list[Setting]:
@@ -179,9 +174,14 @@ def count_change(database: Database, changes: Changes, project_id: str, scope: S
 
 
 def typed_value(data_type: str, value: object) -> PlainValue:
-    """The value in its type, or InvalidArgument; whole numbers are floats where one is asked."""
+    """The value in its type; whole numbers are floats where one is asked.
+
+    Raises InvalidArgument, and CodecError for what no device could be sent: one infinite number
+    would take all other settings away from every device.
+    """
     if data_type not in DATA_TYPES:
         raise InvalidArgument(f"dataType {data_type!r}: use one of {', '.join(DATA_TYPES)}")
+    value = plain_value(value, "value")
     if data_type == "boolean" and isinstance(value, bool):
         return value
     if data_type == "string" and isinstance(value, str) and len(value) <= MAX_STRING:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from localcloud.changes import Changes
-from localcloud.storage.cohorts import Cohorts, Deployments
+from localcloud.storage.artifact_files import ArtifactFiles
+from localcloud.storage.artifacts import Artifacts
+from localcloud.storage.cohorts import Cohorts
 from localcloud.storage.credentials import Certificates, Credentials
-from localcloud.storage.database import Database, DirectoryLock, prepare_directory
+from localcloud.storage.database import Database, DirectoryLock, usable
+from localcloud.storage.deployments import Deployments
 from localcloud.storage.devices import Devices
-from localcloud.storage.events import Logs, OtaEvents
+from localcloud.storage.events import OtaEvents
 from localcloud.storage.groups import Blueprints, Tags
-from localcloud.storage.packages import ArtifactFiles, Artifacts, Packages
+from localcloud.storage.logs import Logs
+from localcloud.storage.packages import Packages
 from localcloud.storage.projects import ApiKeys, Projects
 from localcloud.storage.settings import Settings
 from localcloud.storage.state import DeviceState
@@ -24,12 +28,15 @@ class Store:
     """The data directory: ``cloud.db``, ``artifacts/`` and a lock. Raises DataDirectoryError."""
 
     def __init__(self, directory: Path, changes: Changes) -> None:
-        self._lock = DirectoryLock(prepare_directory(directory))
-        try:
-            self._database = database = Database(directory / "cloud.db")
-        except BaseException:
-            self._lock.release()
-            raise
+        with ExitStack() as stack, usable(directory):
+            stack.callback(DirectoryLock(directory).release)
+            self._database = Database(directory / "cloud.db")
+            stack.callback(self._database.close)
+            self._open(directory, changes)
+            self._closing = stack.pop_all()
+
+    def _open(self, directory: Path, changes: Changes) -> None:
+        database = self._database
         self.projects = Projects(database)
         self.api_keys = ApiKeys(database)
         self.tags = Tags(database)
@@ -47,9 +54,13 @@ class Store:
         self.settings = Settings(database, changes)
         self.stream = Stream(database)
         self.stream_pages = StreamPages(self.stream)
+        self.expire()
+        self.artifacts.collect_orphans()
+
+    def expire(self) -> None:
+        """Drop what has been kept for as long as it is to be."""
         self.logs.expire()
         self.stream.expire()
-        self.artifacts.collect_orphans()
 
     def atomic(self) -> AbstractContextManager[object]:
         """Everything inside is one transaction."""
@@ -62,5 +73,4 @@ class Store:
 
     def close(self) -> None:
         """Close the database and let another process in."""
-        self._database.close()
-        self._lock.release()
+        self._closing.close()

@@ -62,9 +62,9 @@ class Stream:
         return [_entry(row) for row in rows], total
 
     def entries(self, project_id: str, wanted: StreamFilter) -> Iterator[StreamEntry]:
-        """All entries that match, newest first."""
+        """All entries that match, newest first, one at a time; see :meth:`Database.each`."""
         conditions = _conditions(project_id, wanted)
-        for row in self._db.rows(
+        for row in self._db.each(
             f"SELECT * FROM stream WHERE {conditions.where} ORDER BY id DESC",  # noqa: S608
             *conditions.values,
         ):
@@ -86,7 +86,7 @@ class Stream:
         for path in needed_paths:
             place = "".join(f'."{segment}"' for segment in path)
             conditions.add("json_type(data, ?) IS NOT NULL", f"${place}")
-        rows = self._db.rows(
+        rows = self._db.each(
             f"SELECT * FROM stream WHERE {conditions.where} ORDER BY id DESC",  # noqa: S608
             *conditions.values,
         )
@@ -103,18 +103,28 @@ class Stream:
     def expire(self) -> None:
         """Drop entries older than the retention."""
         horizon = time.time_ns() - STREAM_RETENTION_DAYS * 86_400 * 1_000_000_000
-        self._db.execute("DELETE FROM stream WHERE timestamp < ?", format_timestamp(horizon))
+        # By project, because the index of times is by project.
+        self._db.execute(
+            "DELETE FROM stream WHERE project_id IN (SELECT id FROM projects) AND timestamp < ?",
+            format_timestamp(horizon),
+        )
 
 
 def _conditions(project_id: str, wanted: StreamFilter) -> Conditions:
-    conditions = Conditions(project_id=project_id)
-    if wanted.device_ids is not None:
+    ids = wanted.device_ids
+    device_id = ids[0] if ids is not None and len(ids) == 1 else None
+    if wanted.path is None:
+        conditions = Conditions.within(project_id, device_id)
+    else:
+        conditions = Conditions(project_id=project_id, path=wanted.path)
+        conditions.add_given("device_id = ?", device_id)
+    if ids is not None and device_id is None:
         # A JSON array, so that the number of devices does not matter.
-        listed = json.dumps(list(wanted.device_ids))
-        conditions.add("device_id IN (SELECT value FROM json_each(?))", listed)
-    conditions.add_given("path = ?", wanted.path)
-    conditions.add_given("timestamp >= ?", wanted.start)
-    conditions.add_given("timestamp < ?", wanted.end)
+        conditions.add("device_id IN (SELECT value FROM json_each(?))", json.dumps(list(ids)))
+    # What one device has at a path is found by that, not among what all have in this time.
+    time_column = "timestamp" if device_id is None or wanted.path is None else "+timestamp"
+    conditions.add_given(f"{time_column} >= ?", wanted.start)
+    conditions.add_given(f"{time_column} < ?", wanted.end)
     return conditions
 
 

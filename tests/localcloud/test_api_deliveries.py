@@ -21,6 +21,8 @@ async def test_a_package_lives_its_life(operator: Operator) -> None:
     assert changed["data"]["description"] == "sees more"
     assert changed["data"]["metadata"] == {"team": "vision"}
     assert [p["packageId"] for p in (await operator.call("GET", path))["list"]] == ["ai-model"]
+    for change in ({"description": "x" * 4097}, {"metadata": {"x" * 256: ""}}):
+        assert (await operator.http.put(f"{path}/ai-model", json=change)).status_code == 400
     assert await operator.call("DELETE", f"{path}/ai-model") == {}
     answer = await operator.http.get(f"{path}/ai-model")
     assert (answer.status_code, answer.json()["message"]) == (404, "package not found: ai-model")
@@ -207,6 +209,22 @@ async def test_events_and_logs_answer_with_the_documented_shape(operator: Operat
     assert events == {"list": [], "nextPageToken": "", "prevPageToken": ""}
     logs = await operator.call("GET", f"{operator.project}/logs")
     assert logs == {"list": [], "page": 0, "perPage": 100, "total": 0}
+
+
+async def test_event_counts_cover_the_time_asked_for_and_no_more(operator: Operator) -> None:
+    path = f"{operator.owned}/ota-events/stats"
+    for start, end, limit, parts in [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:25Z", 24, 13),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z", 24, 5),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 7, 7),
+    ]:
+        query = {"startTime": start, "endTime": end, "limit": str(limit)}
+        answer = await operator.http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        stretches = [stretch["timestamp"] for stretch in answer.json()["list"]]
+        assert len(stretches) == parts
+        assert max(stretches) < answer.json()["endTime"]
+        assert min(stretches) == answer.json()["startTime"]
 
 
 async def test_impossible_event_queries_are_refused(operator: Operator) -> None:

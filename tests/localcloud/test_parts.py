@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import ssl
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from localcloud.changes import Changes, Topic
 from localcloud.errors import DataDirectoryError, InvalidArgument
 from localcloud.gateway.rate_limit import RateLimit
 from localcloud.identifiers import format_timestamp, object_id, parse_timestamp, slug, timestamp
+from localcloud.regularly import Regularly
 from localcloud.server_certificate import ensure_server_certificate
 from localcloud.settings import CloudSettings
+from tests.support.pki import Authority
 
 
 class Clock:
@@ -69,6 +73,53 @@ def test_another_host_gets_a_new_certificate_under_the_same_ca(tmp_path: Path) -
     ensure_server_certificate(tmp_path, "192.0.2.1")
     assert first.certificate.read_bytes() != certificate
     assert first.ca.read_bytes() == ca
+
+
+def test_an_authority_that_expires_is_made_anew_with_a_certificate_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localcloud.server_certificate._CA_LIFE", timedelta(days=29))
+    first = ensure_server_certificate(tmp_path, "127.0.0.1")
+    ca = first.ca.read_bytes()
+    monkeypatch.undo()
+    ensure_server_certificate(tmp_path, "127.0.0.1")
+    assert first.ca.read_bytes() != ca
+    certificate = x509.load_pem_x509_certificate(first.certificate.read_bytes())
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(first.ca.read_bytes()))
+
+
+def test_a_certificate_of_another_authority_is_left_alone(
+    tmp_path: Path, authority: Authority
+) -> None:
+    files = ensure_server_certificate(tmp_path, "127.0.0.1")
+    own = authority.server("localhost", "127.0.0.1", "::1")
+    files.certificate.write_bytes(own.certificate.read_bytes())
+    files.key.write_bytes(own.key.read_bytes())
+    ensure_server_certificate(tmp_path, "127.0.0.1")
+    assert files.certificate.read_bytes() == own.certificate.read_bytes()
+
+
+async def test_what_fails_once_is_done_again_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = 0
+    done = asyncio.Event()
+
+    def act() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 4:
+            raise sqlite3.OperationalError("database or disk is full")
+        done.set()
+
+    with caplog.at_level("INFO", "localcloud"):
+        regularly = Regularly(0.001, act, "saving")
+        await asyncio.wait_for(done.wait(), 20)
+        regularly.close()
+    assert [record.message for record in caplog.records] == [
+        "saving: database or disk is full",
+        "saving: works again",
+    ]
 
 
 def test_a_damaged_certificate_is_named(tmp_path: Path) -> None:

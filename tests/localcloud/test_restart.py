@@ -140,6 +140,15 @@ async def test_a_taken_port_is_named(bench: Bench, tmp_path: Path) -> None:
     assert f"TCP {port}" in errors.decode()
 
 
+async def test_a_directory_of_somebody_else_is_told_from_a_taken_port(tmp_path: Path) -> None:
+    (tmp_path / "operator.toml").mkdir()
+    process = await _spawn(tmp_path)
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert "operator.toml" in errors.decode()
+    assert "listen" not in errors.decode()
+
+
 async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "cloud.db").write_bytes(b"something else entirely" * 100)
     with pytest.raises(DataDirectoryError, match=r"cloud\.db is no usable database"):

@@ -189,6 +189,22 @@ async def test_a_value_of_another_type_is_refused(
     assert (await operator.call("GET", f"{operator.project}/settings"))["total"] == 0
 
 
+async def test_a_value_that_no_device_could_be_sent_is_refused(operator: Operator) -> None:
+    # Python's JSON reader takes all of them, and one would keep every device from all settings.
+    for kind, value in [
+        ("float", "Infinity"),
+        ("float", "NaN"),
+        ("float", "1e999"),
+        ("string", r'"\ud800"'),
+    ]:
+        body = f'{{"key": "RATE", "dataType": "{kind}", "value": {value}}}'
+        headers = {"content-type": "application/json"}
+        path = f"{operator.project}/settings"
+        answer = await operator.http.post(path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, 3), value
+    assert (await operator.call("GET", f"{operator.project}/settings"))["total"] == 0
+
+
 async def test_names_and_levels_are_checked(bench: Bench, operator: Operator) -> None:
     device = await operator.device("camera-1")
     await _make(operator, "RATE", "integer", 1)

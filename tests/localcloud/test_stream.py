@@ -225,6 +225,20 @@ def test_every_aggregation(agg: str, expected: float) -> None:
     assert parse_query({"fields": [field]}).run(ENTRIES) == [{"t": expected}]
 
 
+def test_what_json_can_not_hold_is_no_number() -> None:
+    entries = [
+        _entry("14:00:00", {"x": "inf", "y": 1.7e308}),
+        _entry("14:00:01", {"x": "nan", "y": 1.7e308}),
+    ]
+    number = {"path": "x", "type": "float"}
+    assert parse_query({"fields": [number]}).run(entries) == [{"x": None}, {"x": None}]
+    for agg in ("sum", "avg"):
+        query = parse_query({"fields": [{"path": "y", "agg": agg}]})
+        assert query.run(entries) == [{"y": None}], agg
+    huge = {"filters": [{"path": "y", "op": "<", "value": 10**400}]}
+    assert parse_query(huge).run(entries) == []
+
+
 @pytest.mark.parametrize(
     ("condition", "count"),
     [

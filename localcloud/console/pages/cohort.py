@@ -11,7 +11,7 @@ from localcloud.console.actions import acting
 from localcloud.console.deliveries import Deployed, history
 from localcloud.console.fleet import TONES, DeviceRow, all_devices
 from localcloud.console.fleet_filter import version_texts
-from localcloud.console.frame import ago, card, empty, frame, pill, text
+from localcloud.console.frame import ago, card, dot, empty, frame, pill, text
 from localcloud.console.live import Live
 from localcloud.console.pages.deploying import deploy_card, review
 from localcloud.console.visit import Visit
@@ -77,7 +77,7 @@ def _member(visit: Visit, row: DeviceRow) -> None:
         visit.store.devices.update(visit.project_id, row.id, DeviceUpdate(cohort_id=""))
 
     with ui.element("li"):
-        ui.element("span").classes("ef-dot online" if row.online else "ef-dot")
+        dot(online=row.online)
         with ui.link(target=f"/devices/{row.id}"):
             text(row.name, tag="b")
         pill(row.status, TONES[row.status])

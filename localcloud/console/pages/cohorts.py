@@ -13,7 +13,7 @@ from localcloud.console.actions import acting
 from localcloud.console.deliveries import Deployed, active, all_cohorts
 from localcloud.console.fleet import TONES, all_devices
 from localcloud.console.fleet_filter import version_texts
-from localcloud.console.frame import ago, card, empty, frame, pill, text
+from localcloud.console.frame import ago, card, counted, empty, frame, pill, text
 from localcloud.console.live import Live
 from localcloud.console.visit import Visit
 from localcloud.errors import InvalidArgument
@@ -62,7 +62,7 @@ def _draw(seen: Sequence[_Seen]) -> None:
 
 def _cohort(seen: _Seen) -> None:
     cohort = seen.cohort
-    count = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
+    count = counted(cohort.device_count, "device")
     with (
         ui.link(target=f"/cohorts/{cohort.cohort_id}").classes("ef-plainlink"),
         card(cohort.name, count, "ef-link"),

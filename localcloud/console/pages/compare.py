@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,10 +104,11 @@ class _Comparison:
 
     def _advise(self, names: Sequence[str]) -> None:
         option = "--releases" if self._kind.value == RELEASES else "--cohorts"
-        words = " ".join(name.removeprefix("version ").removeprefix("release ") for name in names)
+        words = [name.removeprefix("version ").removeprefix("release ") for name in names]
         text("Whether the difference is more than chance, with what each device counts for:",
              "soft", tag="p")  # fmt: skip
-        text(f"edgeferry compare {option} {words}", "ef-command", tag="code")
+        command = shlex.join(["edgeferry", "compare", option, *words])
+        text(command, "ef-command", tag="code")
 
 
 def _too_little() -> None:

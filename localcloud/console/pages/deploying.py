@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
@@ -15,7 +16,7 @@ from localcloud.console.deliveries import (
     changes,
     versions_of,
 )
-from localcloud.console.frame import card, empty, pill, text
+from localcloud.console.frame import card, counted, empty, pill, text
 from localcloud.console.live import Live
 from localcloud.console.signatures import refusal
 from localcloud.console.visit import Visit
@@ -90,7 +91,7 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
     refused = refusal(visit, now.artifacts if now else (), artifacts)
     with ui.dialog(value=True) as dialog, ui.card().classes("ef-dialog"):
         ui.label(f"Deploy to {cohort.name}").classes("ef-dialog-title")
-        count = f"{cohort.device_count} device{'' if cohort.device_count == 1 else 's'}"
+        count = counted(cohort.device_count, "device")
         ui.label(f"{count} will be told at once. A deployment can't be taken back; deploy what was"
                  " there before instead.").classes("soft")  # fmt: skip
         _table(listed)
@@ -112,7 +113,8 @@ def review(visit: Visit, cohort_id: str, artifacts: Sequence[Artifact], name: st
 def _way_to_sign(refused: str, cohort: str) -> None:
     told = f"{refused}. The console holds no key; sign and deploy it with"
     ui.label(told).classes("ef-trouble")
-    text(f"edgeferry deploy --cohort {cohort} --version VERSION", "ef-command", tag="code")
+    command = shlex.join(["edgeferry", "deploy", "--cohort", cohort, "--version", "VERSION"])
+    text(command, "ef-command", tag="code")
     text("or with --unsigned, if no device pins a key", "soft", tag="p")
 
 

@@ -6,9 +6,10 @@ from nicegui import ui
 from starlette.requests import Request
 
 from localcloud.console.actions import acting
-from localcloud.console.fleet import TONES, DeviceRow, every, one_device
-from localcloud.console.fleet_filter import version_texts
-from localcloud.console.frame import ago, card, empty, frame, pill, text
+from localcloud.console.deliveries import all_cohorts
+from localcloud.console.fleet import TONES, DeviceRow, one_device
+from localcloud.console.fleet_filter import link_word, version_texts
+from localcloud.console.frame import ago, card, dot, empty, frame, pill, text
 from localcloud.console.history import device_events
 from localcloud.console.live import Live
 from localcloud.console.pages.device_calls import calls_card
@@ -57,10 +58,10 @@ def device_page(request: Request, device_id: str) -> None:
 def _heading(row: DeviceRow) -> None:
     said = row.said
     with ui.element("div").classes("ef-title"):
-        ui.element("span").classes("ef-dot online" if row.online else "ef-dot")
+        dot(online=row.online)
         text(row.name, tag="h1")
         pill(row.status, TONES[row.status])
-        text("online" if row.online else "offline", "soft")
+        text(link_word(row), "soft")
     if row.why:
         text(row.why, "ef-why", tag="p")
     if said.progress is not None:
@@ -101,8 +102,8 @@ def _overview(visit: Visit, live: Live, device_id: str) -> None:
 
 def _membership(visit: Visit, device_id: str) -> None:
     store, project = visit.store, visit.project_id
-    cohorts = every(lambda paging: store.cohorts.page(project, paging))
-    options = {"": "no cohort"} | {cohort.cohort_id: cohort.name for cohort in cohorts}
+    cohorts = {cohort.cohort_id: cohort.name for cohort in all_cohorts(visit)}
+    options = {"": "no cohort"} | cohorts
     device = store.devices.get(project, device_id)
 
     def join() -> None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from localcloud.console.actions import acting, asking
 from localcloud.console.deliveries import Version, versions_by_package
-from localcloud.console.frame import ago, card, empty, frame, text
+from localcloud.console.frame import ago, card, counted, empty, frame, text
 from localcloud.console.live import Live
 from localcloud.console.visit import Visit
 from localcloud.errors import InvalidArgument
@@ -72,7 +72,7 @@ def _upload_card(visit: Visit) -> None:
 
 
 def _package(visit: Visit, name: str, versions: Sequence[Version]) -> None:
-    with card(name, f"{len(versions)} version{'' if len(versions) == 1 else 's'}"):
+    with card(name, counted(len(versions), "version")):
         if not versions:
             text("Nothing was uploaded to it.", "soft")
             return
