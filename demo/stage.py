@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.commands.inspection import Inspector
 from agent.config import load_settings
-from agent.journal.schema import JournalError
+from agent.journal.opening import JournalError
 
 EDGEFERRY = (sys.executable, "-m", "commands.main")
 Document = dict[str, Any]

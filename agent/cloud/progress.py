@@ -15,8 +15,8 @@ from agent.cloud.reporting import STATE_PATH
 from agent.download.statistics import DownloadStatistics
 from agent.journal.journal import Fetched, SqliteJournal
 from agent.journal.outbox import Kind, Message
-from agent.journal.schema import utc_now
 from agent.service.refusals import left_out
+from agent.wall_clock import utc_now
 from protocol.errors import ProtocolError, code_of
 from protocol.session import DeviceSession, Traffic
 from protocol.trouble import Trouble

@@ -6,11 +6,7 @@ Nothing here writes. ``status`` is the JSON contract of ``edgeferry status --jso
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -21,17 +17,19 @@ from agent.credentials.known_time import KnownTime, from_text
 from agent.credentials.status import certificate_status, clock_status
 from agent.credentials.watch import CERTIFICATE_FACT, TIME_FACT
 from agent.gate import read_hold
+from agent.journal.boot_clock import BootClock
 from agent.journal.checkpoints import JournalCheckpoints
-from agent.journal.journal import BootClock
+from agent.journal.facts import stored_fact
+from agent.journal.opening import JOURNAL_FILE, open_for_reading
 from agent.journal.outbox import Kind, waiting
-from agent.journal.schema import knows_telemetry, open_for_reading
+from agent.journal.schema import knows_telemetry
 from agent.journal.trust import TRUST_FACT, as_trust
 from agent.parts import open_store, worker_of
 from agent.remote.desired import HOLD_FACT, desired_hold
 from agent.remote.keys import merge
 from agent.remote.live_settings import SETTINGS_FACT, remembered
 from agent.samples.upload_state import upload_state
-from agent.store.lock import LOCK_FILE
+from agent.store.lock import is_locked
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
 from agent.trust.status import trust_status
@@ -55,7 +53,7 @@ class Inspector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._db = open_for_reading(settings.device.state_dir / "state.db")
+        self._db = open_for_reading(settings.device.state_dir / JOURNAL_FILE)
         self._store = open_store(settings)
 
     def close(self) -> None:
@@ -66,10 +64,10 @@ class Inspector:
         """What the device does, serves and waits for (contract; keys may be added)."""
         machine = self._row("SELECT * FROM machine") or {}
         update = self._row("SELECT * FROM updates WHERE id = ?", machine.get("update_id"))
-        running = agent_runs(self._settings)
-        known_time = KnownTime(from_text(self._fact_text(TIME_FACT)))
-        link = self._fact("connected", {"up": False})
-        desired = desired_hold(self._fact_text(HOLD_FACT))
+        running = is_locked(self._settings.device.state_dir)
+        known_time = KnownTime(from_text(self._fact(TIME_FACT)))
+        link = self._document("connected", {"up": False})
+        desired = desired_hold(self._fact(HOLD_FACT))
         return {
             "state": machine.get("state", "idle"),
             "since": machine.get("since"),
@@ -77,13 +75,13 @@ class Inspector:
             "connected": running and link["up"],
             "link_error": link.get("error") or None,
             "link_error_code": link.get("code"),
-            "certificate": certificate_status(self._fact(CERTIFICATE_FACT, {}), known_time),
+            "certificate": certificate_status(self._document(CERTIFICATE_FACT, {}), known_time),
             "clock": clock_status(known_time),
-            "trust": trust_status(as_trust(self._fact_text(TRUST_FACT))),
+            "trust": trust_status(as_trust(self._fact(TRUST_FACT))),
             "active": self._described(self._store.active()),
             "previous": self._described(self._store.previous()),
             "target": self._target(update) if update else None,
-            "download": self._fact("download", {})
+            "download": self._document("download", {})
             if machine.get("state") == "downloading"
             else None,
             "rejected": self._rows("SELECT release_id AS id, reason, detail, at FROM rejections"),
@@ -93,7 +91,7 @@ class Inspector:
             "hold": str(stricter(read_hold(self._settings.device.state_dir), desired)),
             "hold_desired": str(desired),
             "waits_for": update["detail"] if update and machine["state"] == "held" else None,
-            "traffic": self._fact("traffic", {"received_bytes": 0, "sent_bytes": 0}),
+            "traffic": self._document("traffic", {"received_bytes": 0, "sent_bytes": 0}),
             **self._telling(),
             "worker": asyncio.run(worker_status(self._settings, self._store)),
         }
@@ -160,7 +158,7 @@ class Inspector:
             state=machine.get("state", "idle"),
             update_id=machine.get("update_id"),
             active=self._store.active(),
-            running=agent_runs(self._settings),
+            running=is_locked(self._settings.device.state_dir),
             next_try_in_s=self._next_try(machine, update),
         )
         return Explainer(self._rows, present).explain(named)
@@ -171,13 +169,12 @@ class Inspector:
     def _rows(self, query: str, *values: object) -> list[Document]:
         return list(self._db.query(query, list(values)))
 
-    def _fact(self, name: str, absent: Document) -> Document:
-        text = self._fact_text(name)
+    def _document(self, fact: str, absent: Document) -> Document:
+        text = self._fact(fact)
         return absent if text is None else dict(json.loads(text))
 
-    def _fact_text(self, name: str) -> str | None:
-        row = self._row("SELECT value FROM facts WHERE name = ?", name)
-        return str(row["value"]) if row else None
+    def _fact(self, name: str) -> str | None:
+        return stored_fact(self._db, name)
 
     def _described(self, release_id: str | None) -> Document | None:
         if release_id is None:
@@ -209,7 +206,7 @@ class Inspector:
 
     def _settings_from_afar(self) -> Document:
         """What the operator set in the cloud: what is in force of it, and what was refused."""
-        sent = remembered(self._fact_text(SETTINGS_FACT))
+        sent = remembered(self._fact(SETTINGS_FACT))
         merged = merge(self._settings, sent.values)
         refused = [{**asdict(error), "code": int(error.code)} for error in merged.errors]
         return {"version": sent.version, "in_force": dict(merged.in_force), "refused": refused}
@@ -230,28 +227,6 @@ class Inspector:
             return 0.0
         waited = clock.now() - machine["boottime"]
         return max(0.0, float(update["retry_delay"]) - float(waited))
-
-
-def agent_runs(settings: Settings) -> bool:
-    """Whether an agent holds the state folder's lock."""
-    path = settings.device.state_dir / LOCK_FILE
-    try:
-        with _opened(path) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-@contextmanager
-def _opened(path: os.PathLike[str]) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 async def worker_status(settings: Settings, store: ReleaseStore) -> Document:

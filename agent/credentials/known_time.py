@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.wall_clock import utc_text
 from protocol.credentials import utc_now
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -87,7 +88,7 @@ def _has_call_filter() -> bool:
 
 def as_text(moment: datetime) -> str:
     """A moment as the journal and JSON hold it."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc_text(moment, "seconds")
 
 
 def from_text(text: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from agent.store.files import TEMPORARY, Files
+from agent.store.files import TEMPORARY, Files, storage_errors
 from protocol.credentials import KeyPair, load_key_pair
 from protocol.errors import CredentialError
 
@@ -22,7 +22,7 @@ _CERTIFICATE, _KEY, _NEWEST = "device.crt", "device.key", "newest"
 
 
 class RenewedPairs:
-    """The folder of fetched certificates. Writing raises Postponed when the disk refuses."""
+    """The folder of fetched certificates. All but :meth:`newest` raises Postponed."""
 
     def __init__(self, state_dir: Path, files: Files | None = None) -> None:
         self._folder = state_dir / FOLDER
@@ -68,14 +68,16 @@ class RenewedPairs:
         self._remove([self._folder / useless])
 
     def _newest_name(self) -> str:
-        return str((self._folder / _NEWEST).readlink())
+        with storage_errors(self._folder):
+            return str((self._folder / _NEWEST).readlink())
 
     def _others(self) -> list[Path]:
         """All but the newest, the oldest first."""
         newest = self._newest_name()
-        folders = [p for p in self._folder.iterdir() if p.is_dir() and not p.is_symlink()]
-        others = [folder for folder in folders if folder.name != newest]
-        return sorted(others, key=lambda folder: folder.stat().st_mtime_ns)
+        with storage_errors(self._folder):
+            folders = [p for p in self._folder.iterdir() if p.is_dir() and not p.is_symlink()]
+            others = [folder for folder in folders if folder.name != newest]
+            return sorted(others, key=lambda folder: folder.stat().st_mtime_ns)
 
     def _remove(self, folders: list[Path]) -> None:
         for folder in folders:

@@ -102,7 +102,7 @@ class GoliothSettings(BaseModel):
             raise ConfigurationError("golioth: a PSK is set but not whose it is; set psk_id")
         if self.psk is not None:
             written_here = PskSource(identity, self.psk)
-            if not written_here.files:
+            if not written_here.is_in_files:
                 written_here.read()
             return written_here
         if self.psk_file is not None:

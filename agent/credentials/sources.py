@@ -76,11 +76,6 @@ class CertificateSource:
     key: Path
     server_ca: Path | None = None
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What is read, so that a change can be noticed."""
-        return (self.certificate, self.key, *([self.server_ca] if self.server_ca else []))
-
     def read(self) -> LoadedCertificate:
         """Read everything anew. Raises CredentialError naming the file and the next step."""
         check_private(self.key)
@@ -100,9 +95,9 @@ class PskSource:
     key: SecretStr | Path
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """What is read, so that a change can be noticed."""
-        return tuple(part for part in (self.identity, self.key) if isinstance(part, Path))
+    def is_in_files(self) -> bool:
+        """Whether any of it is read from a file, so that it may change."""
+        return isinstance(self.identity, Path) or isinstance(self.key, Path)
 
     def read(self) -> PskCredential:
         """Read everything anew. Raises CredentialError naming the file and the next step."""

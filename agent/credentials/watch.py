@@ -13,9 +13,10 @@ from agent.cloud.reporting import LONGEST_DETAIL, STATE_PATH
 from agent.credentials.keeper import Candidate, CredentialKeeper
 from agent.credentials.known_time import KnownTime, as_text
 from agent.credentials.renewal import is_due
+from agent.journal.facts import Facts
 from agent.journal.outbox import Kind, Message
-from agent.journal.schema import utc_now
 from agent.service.refusals import left_out
+from agent.wall_clock import utc_now
 from protocol.errors import ProtocolError
 from protocol.trouble import Trouble
 from states.ports import Postponed
@@ -27,13 +28,6 @@ LOOK_SECONDS = 5.0
 REMEMBER_SECONDS = 3600.0
 CERTIFICATE_FACT, TIME_FACT = "certificate", "newest_time"
 WARN_DAYS = 14.0
-
-
-class Journal(Protocol):
-    """The journal, as far as it is written here."""
-
-    def note_fact(self, name: str, value: str) -> None:
-        """Remember something for ``edgeferry status``."""
 
 
 class Session(Protocol):
@@ -54,12 +48,12 @@ class CredentialWatch:
         self,
         keeper: CredentialKeeper,
         known_time: KnownTime,
-        journal: Journal,
+        facts: Facts,
         tell: Callable[[Message, str], None],
     ) -> None:
         self._keeper = keeper
         self._time = known_time
-        self._journal = journal
+        self._facts = facts
         self._tell = tell
         self._told = ""
         self._warned_day: int | None = None
@@ -103,7 +97,7 @@ class CredentialWatch:
             moment = self._time.now()
         else:
             return
-        self._journal.note_fact(TIME_FACT, as_text(moment))
+        self._facts.note_fact(TIME_FACT, as_text(moment))
 
     async def run(self, session: Session) -> None:
         """Look after it for ever."""
@@ -123,7 +117,7 @@ class CredentialWatch:
         told = json.dumps(document)
         if told != self._told:
             with left_out(self._trouble):
-                self._journal.note_fact(CERTIFICATE_FACT, told)
+                self._facts.note_fact(CERTIFICATE_FACT, told)
                 self._tell(Message(Kind.STATE, f"{STATE_PATH}/certificate", told), utc_now())
                 self._told = told
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from agent.commands.explaining import NothingToExplain
 from agent.diag.members import MEMBERS, Collect, Device
 from agent.diag.secrets import scrubbed, secrets_of
-from agent.journal.schema import JournalError
+from agent.journal.connection import JournalDamaged
+from agent.journal.opening import JournalError
 from agent.store.files import postponed
 from states.ports import Postponed
 
@@ -24,6 +25,7 @@ _MODE = 0o600
 _UNAVAILABLE = (
     OSError,
     JournalError,
+    JournalDamaged,
     NothingToExplain,
     Postponed,
     sqlite3.Error,

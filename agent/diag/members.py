@@ -23,6 +23,7 @@ from agent.config import Settings
 from agent.diag.secrets import redacted
 from agent.doctor.examine import examine
 from agent.doctor.finding import document
+from agent.journal.opening import JOURNAL_FILE, open_for_reading
 from agent.parts import open_store
 
 MANY = 1000
@@ -79,14 +80,13 @@ def _worker(device: Device) -> bytes:
 
 def _journal(device: Device) -> bytes:
     """SQLite's own online copy: consistent, also while the agent writes."""
-    uri = f"{(device.state_dir / 'state.db').absolute().as_uri()}?mode=ro"
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "state.db"
-        with (
-            closing(sqlite3.connect(uri, uri=True)) as journal,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            journal.backup(target)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(open_for_reading(device.state_dir / JOURNAL_FILE)) as journal,
+    ):
+        copy = Path(folder) / JOURNAL_FILE
+        with closing(sqlite3.connect(copy)) as target:
+            journal.conn.backup(target)
         return copy.read_bytes()
 
 
@@ -133,7 +133,7 @@ MEMBERS: dict[str, Collect] = {
     "configuration.json": _configuration,
     "doctor.json": _doctor,
     "worker.json": _worker,
-    "state.db": _journal,
+    JOURNAL_FILE: _journal,
     "agent.log": _log_of("edgeferry-agent"),
     "worker.log": _log_of("edgeferry-worker"),
     "versions.json": _versions,

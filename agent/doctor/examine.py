@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.commands.inspection import agent_runs
 from agent.config import DEFAULT_PATH, Settings, load_settings
 from agent.credentials.known_time import KnownTime, from_text
 from agent.credentials.sources import CREDENTIAL_STORE, CREDENTIALS_DIRECTORY, PREFIX
@@ -24,6 +23,7 @@ from agent.doctor.storage import examine_disk, examine_journal
 from agent.doctor.trust import examine_trust
 from agent.doctor.worker import examine_runtime, examine_worker
 from agent.errors import ConfigurationError
+from agent.store.lock import is_locked
 
 EXAMINATIONS: dict[str, Examination] = {
     "credentials": examine_credentials,
@@ -57,7 +57,7 @@ async def examine(config: Path | None, done: Done = lambda _group: None) -> list
     patient = Patient(
         settings,
         KnownTime(from_text(fact(settings.device.state_dir, TIME_FACT))),
-        agent_runs(settings),
+        is_locked(settings.device.state_dir),
     )
     groups = await asyncio.gather(
         *(_examined(name, look, patient, done) for name, look in EXAMINATIONS.items())

@@ -7,12 +7,13 @@ import os
 import pwd
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from agent.config import Settings
 from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
-from agent.journal.schema import JournalError, journal_problem, open_for_reading
-from agent.store.files import TEMPORARY, Files
+from agent.journal.opening import JOURNAL_FILE, JournalError, journal_problem, open_for_reading
+from agent.store.files import TEMPORARY, Files, free_bytes
 from states.ports import Postponed
 
 MANY_WAITING = 200
@@ -30,8 +31,8 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     if not folder.is_dir():
         yield warning(f"{folder} is not there yet", "the agent makes it when it starts")
         return
-    usage = os.statvfs(folder)
-    free, reserve = usage.f_bavail * usage.f_frsize, settings.device.reserve_bytes
+    usage, free = os.statvfs(folder), free_bytes(folder)
+    reserve = settings.device.reserve_bytes
     if free <= reserve:
         yield error(
             f"{folder}: {_mib(free)} free, less than the reserve of {_mib(reserve)}",
@@ -71,7 +72,7 @@ async def examine_journal(patient: Patient) -> list[Finding]:
 
 
 def _journal(settings: Settings) -> Iterator[Finding]:
-    path = settings.device.state_dir / "state.db"
+    path = settings.device.state_dir / JOURNAL_FILE
     if not path.exists():
         yield warning(f"no journal at {path}: no agent has run here", "start it: edgeferry run")
         return
@@ -80,15 +81,13 @@ def _journal(settings: Settings) -> Iterator[Finding]:
     except JournalError as problem:
         yield failed(problem)
         return
-    try:
+    with closing(db):
         trouble = journal_problem(db, path)
+        if trouble:
+            yield error(trouble, "the agent puts a damaged journal aside and begins a new one")
+            return
         (waiting,) = db.execute("SELECT count(*) FROM outbox").fetchone()
-    finally:
-        db.close()
-    if trouble:
-        yield error(trouble, "the agent puts a damaged journal aside and begins a new one")
-    else:
-        yield ok(f"{path} is whole, {path.stat().st_size / 1024:.0f} KiB")
+    yield ok(f"{path} is whole, {path.stat().st_size / 1024:.0f} KiB")
     if waiting > MANY_WAITING:
         yield warning(f"{waiting} reports wait for the cloud", "see what is said of the link")
 

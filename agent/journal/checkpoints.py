@@ -7,12 +7,12 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from agent.download.block_set import BlockSet
-from agent.download.partial import Checkpoint
-from agent.journal.schema import utc_now
+from agent.download.checkpoint import Checkpoint
+from agent.wall_clock import utc_now
 
 
 class JournalCheckpoints:
-    """Implements :class:`agent.download.partial.Checkpoints`, one row per partial file.
+    """Implements :class:`agent.download.checkpoint.Checkpoints`, one row per partial file.
 
     ``on_save`` is called within the transaction of every checkpoint.
     """

@@ -32,12 +32,17 @@ class JournalUnreadable(Postponed):
 
 
 class JournalConnection(sqlite3.Connection):
-    """Every statement raises Postponed or JournalDamaged where SQLite has its own errors."""
+    """Every statement raises Postponed or JournalDamaged where SQLite has its own errors.
 
-    def __init__(self, path: Path, *args: Any, **options: Any) -> None:
+    A connection that is ``read_only`` makes no file; ``timeout`` is how many seconds to wait for
+    others who write.
+    """
+
+    def __init__(self, path: Path, *, timeout: float = 10.0, read_only: bool = False) -> None:
         self.path = path
+        mode = "ro" if read_only else "rwc"
         with self.errors():
-            super().__init__(path, *args, **options)
+            super().__init__(f"{path.absolute().as_uri()}?mode={mode}", timeout, uri=True)
 
     def cursor(self, *_: Any) -> Any:
         """A cursor that does so too."""

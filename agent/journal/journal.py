@@ -7,23 +7,26 @@ became of the content, and the reports that tell the cloud.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.journal.boot_clock import BootClock
 from agent.journal.checkpoints import JournalCheckpoints
+from agent.journal.facts import store_fact, stored_fact
 from agent.journal.measurements import JournalMeasurements
+from agent.journal.opening import open_journal
 from agent.journal.outbox import STREAM_BYTES, Message, Outbox
-from agent.journal.schema import open_journal, utc_now
+from agent.journal.rows import as_row, as_update
 from agent.journal.trust import TRUST_FACT, as_fact, as_trust
 from agent.journal.uploads import JournalUploads
-from states.model import Companion, Deployment, Package, Release
+from agent.wall_clock import utc_now
+from states.model import Deployment
 from states.ports import Evidence, Stored
-from states.reasons import ABOUT_SIGNATURE, Rejection, Transient
+from states.reasons import ABOUT_SIGNATURE, Rejection
 from states.trust import Trust
-from states.update import Outcome, Transition, Update
+from states.update import Transition, Update
 
 KEPT_TRANSITIONS, KEPT_UPDATES = 10_000, 1_000
 """Rows of history kept: years of updates, a few megabytes."""
@@ -32,20 +35,6 @@ REJECTING = frozenset({"reject", "roll_back", "demote"})
 """Events by which an update's content is refused for good, if the reason is the content's."""
 
 Announce = Callable[[Transition, str], Iterable[Message]]
-
-
-@dataclass(frozen=True)
-class BootClock:
-    """Time that a wrong wall clock can't bend; comparable only within one boot."""
-
-    boot_id: str
-    now: Callable[[], float]
-
-    @classmethod
-    def of_this_machine(cls) -> BootClock:
-        """The kernel's boot id and CLOCK_BOOTTIME, which counts suspended time too."""
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return cls(boot_id, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,7 @@ class SqliteJournal:
         if update_id is None:
             return None
         row = _first(self._db.query("SELECT * FROM updates WHERE id = ?", [update_id]))
-        return None if row is None else _as_update(row)
+        return None if row is None else as_update(row)
 
     def commit(self, transition: Transition) -> None:
         """Write one transition with all that follows from it, durably."""
@@ -149,7 +138,7 @@ class SqliteJournal:
         )
 
     def _write_update(self, update: Update, now: str) -> None:
-        row = _as_row(update)
+        row = as_row(update)
         known = self._db.execute("SELECT 1 FROM updates WHERE id = ?", [update.id]).fetchone()
         if known is None:
             self._db.table("updates").insert({**row, "started_at": now})
@@ -282,63 +271,13 @@ class SqliteJournal:
 
     def fact(self, name: str) -> str | None:
         """What was noted under that name, or None."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
-        return None if row is None else str(row[0])
+        return stored_fact(self._db, name)
 
     def note_fact(self, name: str, value: str) -> None:
         """Remember something for ``edgeferry status``; written only when it changes."""
         if self.fact(name) != value:
-            self._db.table("facts").upsert(
-                {"name": name, "value": value, "at": utc_now()}, pk="name"
-            )
+            store_fact(self._db, name, value)
 
 
 def _first(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     return next(iter(rows), None)
-
-
-def _as_row(update: Update) -> dict[str, Any]:
-    deployment = update.deployment
-    packages = [asdict(package) for package in deployment.release.packages]
-    companions = [asdict(companion) for companion in deployment.companions]
-    return {
-        "id": update.id,
-        "release_id": update.release_id,
-        "sequence": update.deployment.sequence,
-        "packages": json.dumps(packages),
-        "companions": json.dumps(companions),
-        "signature": json.dumps(asdict(deployment.signature)) if deployment.signature else None,
-        "fallback": update.fallback,
-        "attempts": update.attempts,
-        "resumes": update.resumes,
-        "retry_delay": update.retry_delay,
-        "outcome": update.outcome,
-        "reason": update.reason,
-        "detail": update.detail,
-    }
-
-
-def _as_update(row: dict[str, Any]) -> Update:
-    packages = tuple(Package(**package) for package in json.loads(row["packages"]))
-    companions = tuple(
-        Companion(c["package"], c["base"], Package(**c["patch"]))
-        for c in json.loads(row["companions"])
-    )
-    signature = Package(**json.loads(row["signature"])) if row["signature"] else None
-    return Update(
-        id=row["id"],
-        deployment=Deployment(row["sequence"], Release(packages), companions, signature),
-        fallback=row["fallback"],
-        attempts=row["attempts"],
-        resumes=row["resumes"],
-        retry_delay=row["retry_delay"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        reason=_reason(row["reason"]),
-        detail=row["detail"],
-    )
-
-
-def _reason(value: str | None) -> Rejection | Transient | None:
-    if not value:
-        return None
-    return Rejection(value) if value in set(Rejection) else Transient(value)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from sqlite_utils import Database
 
+from agent.journal.facts import store_fact, stored_fact
 from agent.journal.outbox import Message, Outbox
-from agent.journal.schema import utc_now
+from agent.wall_clock import utc_now
 
 _LOOK = "metrics.look"
 KEPT_BASELINES = 16
@@ -22,8 +23,7 @@ class JournalMeasurements:
 
     def last_look(self) -> str | None:
         """The worker's counters as they were last told."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", [_LOOK]).fetchone()
-        return None if row is None else str(row[0])
+        return stored_fact(self._db, _LOOK)
 
     def baseline(self, release: str) -> str | None:
         """What a release showed in its first hour, as far as that goes."""
@@ -41,7 +41,7 @@ class JournalMeasurements:
         """Remember what is told with these messages, all of it or nothing."""
         now = utc_now()
         with self._db.atomic():
-            self._db.table("facts").upsert({"name": _LOOK, "value": look, "at": now}, pk="name")
+            store_fact(self._db, _LOOK, look)
             for release, document in (baselines or {}).items():
                 row = {"release_id": release, "document": document, "at": now}
                 self._db.table("baselines").upsert(row, pk="release_id")

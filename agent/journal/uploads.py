@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from agent.journal.schema import utc_now
+from agent.journal.facts import store_fact, stored_fact
+from agent.wall_clock import utc_now
 
 _SPENT = "samples.sent"
 
@@ -52,10 +53,9 @@ class JournalUploads:
             "acknowledged": sent.acknowledged,
             "at": utc_now(),
         }
-        fact = {"name": _SPENT, "value": json.dumps([spent.day, spent.bytes]), "at": row["at"]}
         with self._db.atomic():
             self._db.table("uploads").upsert(row, pk="sample_id")
-            self._db.table("facts").upsert(fact, pk="name")
+            store_fact(self._db, _SPENT, json.dumps([spent.day, spent.bytes]))
 
     def forget(self, sample_id: str) -> None:
         """It is sent, or gone."""
@@ -63,6 +63,6 @@ class JournalUploads:
 
     def spent(self, day: str) -> Spent:
         """What was sent on that day."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", [_SPENT]).fetchone()
-        noted = Spent(*json.loads(row[0])) if row else Spent(day)
+        fact = stored_fact(self._db, _SPENT)
+        noted = Spent(*json.loads(fact)) if fact else Spent(day)
         return noted if noted.day == day else Spent(day)

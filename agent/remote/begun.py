@@ -7,20 +7,11 @@ Nothing in Golioth's documents says that a call can't come again after the devic
 from __future__ import annotations
 
 import json
-from typing import Protocol
+
+from agent.journal.facts import Facts
 
 BEGUN_FACT = "calls"
 KEPT = 16
-
-
-class Facts(Protocol):
-    """The journal, as far as it is used here."""
-
-    def fact(self, name: str) -> str | None:
-        """What was noted under that name."""
-
-    def note_fact(self, name: str, value: str) -> None:
-        """Remember something. Raises Postponed when the disk refuses."""
 
 
 class BegunBefore(Exception):  # noqa: N818 - reads as what happened

@@ -11,13 +11,13 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from agent.cloud.reporting import STATE_PATH
 from agent.gate import read_hold
+from agent.journal.facts import Facts
 from agent.journal.outbox import Kind, Message, Outbox
-from agent.journal.schema import utc_now
 from agent.service.refusals import left_out
+from agent.wall_clock import utc_now
 from protocol.formats import PlainValue, shown
 from protocol.trouble import Trouble
 from states.gates import Hold, stricter
@@ -56,16 +56,6 @@ def wish_of(value: PlainValue) -> Wish:
     if isinstance(name, str) and name in _NAMES:
         return Wish(_NAMES[name], error)
     return Wish(None, f"hold: write none, activation or everything, not {shown(name)}")
-
-
-class Facts(Protocol):
-    """The journal, as far as it is used here."""
-
-    def fact(self, name: str) -> str | None:
-        """What was noted under that name."""
-
-    def note_fact(self, name: str, value: str) -> None:
-        """Remember something."""
 
 
 class DesiredHold:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from agent.config import Settings
+from agent.journal.facts import Facts
 from agent.remote.keys import Merged, merge
 from agent.service.refusals import left_out
 from protocol.backoff import Backoff
@@ -31,16 +32,6 @@ SETTINGS_FACT, TOLD_FACT = "settings", "settings_told"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
 
 Value = TypeVar("Value")
-
-
-class Facts(Protocol):
-    """The journal, as far as it is used here."""
-
-    def fact(self, name: str) -> str | None:
-        """What was noted under that name."""
-
-    def note_fact(self, name: str, value: str) -> None:
-        """Remember something."""
 
 
 class Session(Protocol):

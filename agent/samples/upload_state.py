@@ -12,7 +12,9 @@ from sqlite_utils import Database
 
 from agent.config import Settings
 from agent.gate import FileGate
-from agent.journal.schema import JournalError, knows_telemetry, open_for_reading
+from agent.journal.facts import stored_fact
+from agent.journal.opening import JOURNAL_FILE, JournalError, open_for_reading
+from agent.journal.schema import knows_telemetry
 from agent.journal.uploads import JournalUploads, Sent
 from agent.remote.keys import merge
 from agent.remote.live_settings import SETTINGS_FACT, remembered
@@ -37,8 +39,7 @@ class UploadState:
 
 def upload_state(settings: Settings, db: Database) -> UploadState:
     """What an opened journal says."""
-    fact = db.execute("SELECT value FROM facts WHERE name = ?", [SETTINGS_FACT]).fetchone()
-    in_force = merge(settings, remembered(fact[0] if fact else None).values).settings
+    in_force = merge(settings, remembered(stored_fact(db, SETTINGS_FACT)).values).settings
     uploads, rules = JournalUploads(db), UploadRules.of(in_force.samples)
     row = db.execute("SELECT state FROM machine").fetchone()
     closed = FileGate(settings.device.state_dir, settings.gates()).closed(Step.DOWNLOAD)
@@ -51,7 +52,7 @@ def upload_state(settings: Settings, db: Database) -> UploadState:
 def stored_upload_state(settings: Settings) -> UploadState | None:
     """The same from the journal on disk; None when no agent has run yet."""
     try:
-        db = open_for_reading(settings.device.state_dir / "state.db")
+        db = open_for_reading(settings.device.state_dir / JOURNAL_FILE)
     except JournalError:
         return None
     with closing(db):

@@ -87,11 +87,7 @@ class Blobs:
             self._files.remove(part)
             raise _wrong(package, size, actual)
         self._files.set_mode(part, _READ_ONLY)
-        file = self._files.open(part, writing=False)
-        try:
-            self._files.sync(file)
-        finally:
-            self._files.close(file)
+        self._files.sync_closed(part)
         target = self.path(package.sha256)
         self._files.move(part, target)
         return target

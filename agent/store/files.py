@@ -54,6 +54,12 @@ def postponed(error: OSError, path: Path) -> Postponed:
     )
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes of the file system that an ordinary user may still write. Raises OSError."""
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn every OSError raised inside into Postponed."""
@@ -127,6 +133,11 @@ class Files:
         with storage_errors(link):
             link.symlink_to(target)
 
+    def link(self, link: Path, target: Path) -> None:
+        """Give a file one more name, which must not exist yet."""
+        with storage_errors(link):
+            link.hardlink_to(target)
+
     def make_one_folder(self, path: Path, mode: int) -> None:
         """Make a folder that must not exist yet."""
         with storage_errors(path):
@@ -157,6 +168,14 @@ class Files:
         file = self.create(path, mode)
         try:
             self.write_at(file, 0, data)
+            self.sync(file)
+        finally:
+            self.close(file)
+
+    def sync_closed(self, path: Path) -> None:
+        """Bring content and metadata of a file to the disk that nobody has open for writing."""
+        file = self.open(path, writing=False)
+        try:
             self.sync(file)
         finally:
             self.close(file)

@@ -7,11 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 from typing import ClassVar
 
 from agent.store.files import Files, storage_errors
 
 LOCK_FILE = "agent.lock"
+# Who looks whether an agent runs holds the lock for a moment: no reason not to start.
+_TRIES, _PAUSE_SECONDS = 10, 0.02
 
 
 class StateDirectoryBusy(Exception):  # noqa: N818 - reads as what happened
@@ -51,9 +54,28 @@ def lock_state_dir(state_dir: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _take(fd: int, state_dir: Path) -> None:
+def is_locked(state_dir: Path) -> bool:
+    """Whether an agent holds the state directory. Raises OSError when that can't be looked at."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = os.open(state_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(fd, 32, 0).strip()
-        raise StateDirectoryBusy(state_dir, int(text) if text.isdigit() else None) from None
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _take(fd: int, state_dir: Path) -> None:
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(_PAUSE_SECONDS)
+        else:
+            return
+    text = os.pread(fd, 32, 0).strip()
+    raise StateDirectoryBusy(state_dir, int(text) if text.isdigit() else None)

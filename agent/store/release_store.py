@@ -15,12 +15,11 @@ The layout is a contract with users and their tools::
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.store.blobs import Blobs
-from agent.store.files import Files, storage_errors
+from agent.store.files import Files, free_bytes, storage_errors
 from agent.store.names import PackageNames
 from agent.store.releases import ReleaseDamaged, Releases, is_release_id
 from agent.store.views import ModelsView
@@ -86,8 +85,7 @@ class ReleaseStore:
     def available_bytes(self) -> int:
         """Bytes that may be written without touching the reserve; 0 when it is touched already."""
         with storage_errors(self.state_dir):
-            space = os.statvfs(self.state_dir)
-        return max(0, space.f_bavail * space.f_frsize - self._reserve_bytes)
+            return max(0, free_bytes(self.state_dir) - self._reserve_bytes)
 
     def fetched_bytes(self, package: Package) -> int:
         """Bytes of a package already on disk, verified or in a partial download."""
@@ -123,10 +121,6 @@ class ReleaseStore:
             return self.read_release(release_id)
         except ReleaseDamaged:
             return None
-
-    def release_path(self, release_id: str) -> Path:
-        """The folder of a release. Raises ReleaseDamaged for text that is no release id."""
-        return self._releases.path(release_id)
 
     # Getting a release onto the disk.
 

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from agent.journal.measurements import JournalMeasurements
 from agent.journal.outbox import Kind, Message
-from agent.journal.schema import utc_now
 from agent.telemetry.counts import Counts, Look, difference
 from agent.telemetry.document import Interval, ReleaseName, metrics_body
 from agent.telemetry.drift_watch import DriftWatch, Followed
 from agent.telemetry.pace import Pace
+from agent.wall_clock import utc_now
 from agent.worker_port.errors import WorkerProtocolError
 from protocol.trouble import Trouble
 from states.ports import Postponed

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from agent.store.files import free_bytes
 from agent.worker.engines.memory import Machine
 
 _THERMAL = Path("/sys/class/thermal")
@@ -23,7 +24,7 @@ def vitals(state_dir: Path, *, thermal: Path = _THERMAL) -> dict[str, float | in
     return {
         "load1": _told(lambda: round(os.getloadavg()[0], 2)),
         "memory_available_bytes": _told(Machine().available),
-        "disk_free_bytes": _told(lambda: _room(state_dir)),
+        "disk_free_bytes": _told(lambda: free_bytes(state_dir)),
         "temperature_c": _told(lambda: max(_temperatures(thermal), default=None)),
         "uptime_s": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
     }
@@ -34,11 +35,6 @@ def _told(look: Callable[[], Figure]) -> Figure | None:
         return look()
     except OSError:
         return None
-
-
-def _room(folder: Path) -> int:
-    space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize
 
 
 def _temperatures(thermal: Path) -> Iterator[float]:

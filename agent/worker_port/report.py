@@ -9,8 +9,8 @@ from typing import Any
 
 from agent.cloud.reporting import STATE_PATH
 from agent.journal.outbox import Kind, Message, Outbox
-from agent.journal.schema import utc_now
 from agent.service.refusals import left_out
+from agent.wall_clock import utc_now
 from agent.worker_port.client import WorkerClient
 from protocol.trouble import Trouble
 from states.ports import Postponed

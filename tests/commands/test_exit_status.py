@@ -7,7 +7,7 @@ import pytest
 from agent.commands.explaining import NothingToExplain
 from agent.commands.orders_client import AgentNotAsked
 from agent.errors import ConfigurationError
-from agent.journal.schema import NewerJournalError
+from agent.journal.opening import NewerJournalError
 from agent.store.lock import StateDirectoryBusy
 from agent.worker.errors import SourceError
 from commands import main

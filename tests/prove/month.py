@@ -19,13 +19,8 @@ from typing import Any
 
 from agent.cloud.delivery import REPORTS, TELEMETRY, Delivery
 from agent.gate import FileGate
-from agent.journal.journal import (
-    KEPT_TRANSITIONS,
-    KEPT_UPDATES,
-    Announce,
-    BootClock,
-    SqliteJournal,
-)
+from agent.journal.boot_clock import BootClock
+from agent.journal.journal import KEPT_TRANSITIONS, KEPT_UPDATES, Announce, SqliteJournal
 from agent.journal.outbox import Kind, waiting
 from agent.telemetry.document import ReleaseName
 from agent.telemetry.metrics import MetricsReporter

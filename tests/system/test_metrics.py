@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from agent.journal.opening import open_journal
 from agent.journal.outbox import STREAMING, Outbox
-from agent.journal.schema import open_journal
 from agent.telemetry.counts import Look
 from demo.stage import Document, await_that
 from tests.support.outbox import drained

@@ -23,7 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from agent.journal.journal import Announce, BootClock, SqliteJournal
+from agent.journal.boot_clock import BootClock
+from agent.journal.journal import Announce, SqliteJournal
 from agent.store.files import Files
 from tests.prove.crash_states import check_decisions, check_what_is_left
 from tests.prove.updating_agent import Fate, Scenario, UpdatingAgent

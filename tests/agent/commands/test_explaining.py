@@ -11,7 +11,7 @@ from agent.commands.explaining import Explainer, NothingToExplain, Present
 from agent.commands.story import FIRST_STEPS, LAST_STEPS, show_story
 from agent.commands.words import EVENTS, REASONS
 from agent.journal.journal import SqliteJournal
-from agent.journal.schema import open_for_reading
+from agent.journal.opening import open_for_reading
 from states.machine import UpdateMachine
 from states.model import Deployment, Package, Release
 from states.reasons import Rejection, Transient

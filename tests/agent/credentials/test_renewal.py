@@ -191,6 +191,17 @@ def test_a_pair_is_kept_whole_or_not_at_all(
     assert len(list((tmp_path / "credentials").iterdir())) == 2, "the pair and the link"
 
 
+def test_a_folder_that_cannot_be_read_is_postponed(
+    authorities: tuple[Authority, Authority], tmp_path: Path
+) -> None:
+    pairs = RenewedPairs(tmp_path)
+    pairs.save(old_pair(authorities[0]))
+    (tmp_path / "credentials").rename(tmp_path / "gone")
+    for step in (pairs.settle, pairs.discard_newest):
+        with pytest.raises(Postponed):
+            step()
+
+
 def test_a_discarded_pair_gives_way_to_the_one_before(
     authorities: tuple[Authority, Authority], tmp_path: Path
 ) -> None:

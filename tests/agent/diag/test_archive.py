@@ -12,7 +12,7 @@ import pytest
 from agent.config import load_settings
 from agent.diag.archive import write_archive
 from agent.diag.members import MEMBERS, Device
-from agent.journal.schema import open_journal
+from agent.journal.opening import open_journal
 from states.ports import Postponed
 from tests.support.pki import Authority
 

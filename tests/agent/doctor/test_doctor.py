@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
@@ -25,7 +26,9 @@ from agent.doctor.server_roots import examine_server_roots
 from agent.doctor.services import judge_copies, judge_unit
 from agent.doctor.storage import examine_disk, examine_journal
 from agent.doctor.worker import examine_runtime, examine_worker, told
-from agent.journal.schema import open_journal
+from agent.journal.journal import SqliteJournal
+from agent.journal.opening import open_journal
+from agent.journal.outbox import Kind, Message
 from agent.store.files import TEMPORARY
 from agent.worker.settings import WorkerSettings
 from localcloud.cloud import LocalCloud
@@ -239,6 +242,15 @@ class TestStorage:
     async def test_a_damaged_journal(self, tmp_path: Path) -> None:
         (tmp_path / "state.db").write_bytes(b"not a database at all" * 100)
         assert "can't be read" in said(await examine_journal(patient(tmp_path)), Level.ERROR)
+
+    async def test_a_journal_that_is_damaged_in_the_middle(self, tmp_path: Path) -> None:
+        with closing(SqliteJournal(tmp_path / "state.db", lambda *_: ())) as journal:
+            for number in range(100):
+                journal.outbox.put(Message(Kind.STREAM, "path", "x" * 500), f"{number}")
+        with (tmp_path / "state.db").open("r+b") as file:
+            file.seek(-40_000, os.SEEK_END)
+            file.write(os.urandom(40_000))
+        assert "damaged" in said(await examine_journal(patient(tmp_path)), Level.ERROR)
 
     async def test_a_journal_of_a_newer_agent(self, tmp_path: Path) -> None:
         open_journal(tmp_path / "state.db").close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.journal.checkpoints import JournalCheckpoints
-from agent.journal.schema import open_journal
+from agent.journal.opening import open_journal
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from agent.journal import schema
+from agent.journal import opening
 from agent.journal.connection import JournalConnection, JournalDamaged
 from agent.journal.journal import SqliteJournal
+from agent.journal.opening import JournalError
 from agent.journal.outbox import Kind, Message
-from agent.journal.schema import JournalError
 from agent.journal.uploads import Sent, Spent
 from states.ports import Postponed
 from states.reasons import Transient
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "UNREADABLE_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(opening, "UNREADABLE_PAUSES", (0.0, 0.0))
 
 
 WRITES: dict[str, Callable[[SqliteJournal], None]] = {
@@ -101,8 +101,8 @@ class BadSector:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self.left = times
-        self._check = schema._check
-        monkeypatch.setattr(schema, "_check", self)
+        self._check = opening._check
+        monkeypatch.setattr(opening, "_check", self)
         monkeypatch.setattr(Path, "read_bytes", self._refuse)
 
     def __call__(self, db: Database) -> None:

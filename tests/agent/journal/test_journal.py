@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.journal.journal import BootClock, Fetched, SqliteJournal, _as_row, _as_update
+from agent.journal.boot_clock import BootClock
+from agent.journal.journal import Fetched, SqliteJournal
+from agent.journal.opening import JournalError, open_for_reading
 from agent.journal.outbox import Kind, Message
-from agent.journal.schema import JournalError, open_for_reading
+from agent.journal.rows import as_row, as_update
 from states.model import Companion, Deployment, Package, Release
 from states.ports import Postponed
 from states.reasons import Rejection, Transient
@@ -251,8 +253,11 @@ def test_reading_needs_no_agent_and_writes_nothing(path: Path) -> None:
     with pytest.raises(JournalError, match="has not run yet"):
         open_for_reading(path)
     SqliteJournal(path, silent).close()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        open_for_reading(path).execute("DELETE FROM machine")
+    with (
+        closing(open_for_reading(path)) as journal,
+        pytest.raises(Postponed, match="readonly"),
+    ):
+        journal.execute("DELETE FROM machine")
 
 
 KILLED_WRITER = """
@@ -304,4 +309,4 @@ def test_sigkill_between_writes_leaves_state_step_and_report_together(path: Path
     )
 )
 def test_an_update_survives_its_row(update: Update) -> None:
-    assert _as_update(_as_row(update)) == update
+    assert as_update(as_row(update)) == update

@@ -11,8 +11,8 @@ import hashlib
 import random
 from pathlib import Path
 
+from agent.download.checkpoint import Checkpoint, CheckpointPace
 from agent.download.downloader import Downloader, DownloadSettings
-from agent.download.partial import Checkpoint, CheckpointPace
 from agent.store.files import Files
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore

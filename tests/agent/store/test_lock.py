@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.store.lock import StateDirectoryBusy, lock_state_dir
+from agent.store import lock
+from agent.store.lock import LOCK_FILE, StateDirectoryBusy, is_locked, lock_state_dir
 
 
 @pytest.fixture
@@ -50,6 +53,24 @@ def test_a_second_agent_is_refused_by_the_number_of_the_first(
     ):
         pass
     assert raised.value.pid == holder.pid
+
+
+def test_whoever_looks_sees_an_agent_and_does_not_keep_one_from_starting(
+    holder: subprocess.Popen[str], state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_locked(state_dir)
+    holder.kill()
+    holder.wait()
+    assert not is_locked(state_dir)
+    looking = os.open(state_dir / LOCK_FILE, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(lock, "sleep", lambda _seconds: os.close(looking))
+    with lock_state_dir(state_dir):
+        assert is_locked(state_dir)
+
+
+def test_nobody_holds_a_folder_in_which_no_agent_has_run(state_dir: Path) -> None:
+    assert not is_locked(state_dir)
 
 
 def test_a_killed_agent_leaves_no_lock_behind(

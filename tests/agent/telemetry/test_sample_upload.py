@@ -14,9 +14,9 @@ from sqlite_utils import Migrations
 from typer.testing import CliRunner
 
 from agent.commands.device import device_app
-from agent.journal import schema
+from agent.journal import opening, schema
 from agent.journal.journal import SqliteJournal
-from agent.journal.schema import open_journal
+from agent.journal.opening import open_journal
 from agent.journal.uploads import Spent
 from agent.samples.store import Sample, SampleStore
 from agent.samples.upload import SampleUploader, UploadRules
@@ -283,7 +283,7 @@ def test_commands_read_the_journal_of_an_agent_that_knew_no_uploads(
     names = [migration.name for migration in schema.migrations._migrations]
     older._migrations = schema.migrations._migrations[: names.index("telemetry")]
     with monkeypatch.context() as earlier:
-        earlier.setattr(schema, "migrations", older)
+        earlier.setattr(opening, "migrations", older)
         open_journal(tmp_path / JOURNAL).close()
     environment = {"EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path)}
     status = CliRunner().invoke(device_app(), ["status", "--json"], env=environment).output
