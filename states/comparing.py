@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from states.figures import Comparison, Showing
 from states.policy import WindowLimits
-from states.ports import Comparison, Showing
 from states.shares import dominant, lower_bound, share_of, total_variation, upper_bound
 
 SLOWER = 1.2

@@ -8,18 +8,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-from states.decisions import STARTING, Consideration, consider, give_way, supersedes
+from states.decisions import STARTING, Consideration
 from states.gates import Step
 from states.machine import SUPERSEDABLE, UpdateMachine
 from states.model import Deployment
+from states.offers import Offers
 from states.orders import Departure, Orders, to_try_again
 from states.policy import Policy, PolicyInForce
 from states.ports import Ports, Postponed, Rejected
+from states.race import first
 from states.reasons import Rejection, Transient, is_shortage
 from states.recovery import recover
 from states.update import Move, Outcome, Transition, Update, after
@@ -29,7 +30,6 @@ from states.work import Progress, Work
 logger = logging.getLogger(__name__)
 
 Racer = Coroutine[Any, Any, Move]
-T = TypeVar("T")
 
 _SHORT_STATES = frozenset({"verifying", "activating", "confirming", "rolling-back", "reporting"})
 
@@ -49,11 +49,9 @@ class Conductor:
         self._ports = ports
         self._policy = PolicyInForce(policy)
         self._work = Work(ports, self._policy, progress)
-        self._news = asyncio.Event()
-        self._offered: Deployment | None = None
         self.steps = 0
         """How often :meth:`step` was begun: who does not move on has not hung if this grows."""
-        self._connected_once = False
+        self._offers = Offers(ports.store, ports.journal)
         self._orders = Orders(ports.store, ports.journal)
         self._watch = IdleWatch(ports, self._policy)
         self._journal_refuses = False
@@ -76,13 +74,11 @@ class Conductor:
     @property
     def has_news(self) -> bool:
         """Whether a manifest or an operator's order waits to be considered."""
-        return self._news.is_set() or self._orders.waiting
+        return self._offers.waiting or self._orders.waiting
 
     def offer(self, deployment: Deployment | None) -> None:
         """Hand over the newest manifest; None when nothing is deployed to this device."""
-        self._offered = deployment
-        self._connected_once = True
-        self._news.set()
+        self._offers.take(deployment)
 
     def go_by(self, policy: Policy) -> None:
         """Follow another policy from now on; a commit window under way keeps its limits."""
@@ -111,12 +107,13 @@ class Conductor:
         if update and state == "awaiting-retry" and release_id in {None, update.release_id}:
             self.wake()
             return f"release {update.release_id} is tried again now"
-        cleared = to_try_again(self._ports.journal, self._offered, release_id)
+        offers = self._offers
+        cleared = to_try_again(self._ports.journal, offers.newest, release_id)
         self._ports.journal.clear_rejection(cleared)
-        if not self._connected_once:
+        if not offers.heard:
             return f"release {cleared} is tried again once the device is connected, if deployed"
-        self._news.set()
-        if self._offered is not None and self._offered.release.id == cleared:
+        offers.look_again()
+        if offers.newest is not None and offers.newest.release.id == cleared:
             return f"release {cleared} is tried again now"
         return f"release {cleared} may be deployed again; another one is deployed now"
 
@@ -137,7 +134,7 @@ class Conductor:
             if not self._journal_refuses:
                 logger.warning("the journal can't be written, so nothing moves: %s", difficulty)
             self._journal_refuses = True
-            self._news.set()
+            self._offers.look_again()
             await self._ports.clock.sleep(self._policy.now.retry_delay(0))
         else:
             if self._journal_refuses:
@@ -149,9 +146,7 @@ class Conductor:
         if departure is not None:
             self._depart(departure)
             return
-        self._news.clear()
-        offered = self._offered
-        verdict = self._consider(offered)
+        verdict, offered = self._offers.consider(), self._offers.newest
         if verdict in STARTING and offered is not None:
             self._move("offer", self._begin(offered))
         elif verdict is not Consideration.NOTHING_DEPLOYED and offered is not None:
@@ -159,12 +154,9 @@ class Conductor:
 
     async def _departure(self) -> Departure | None:
         """Wait for a reason to leave what serves, or None for a manifest to consider."""
-        if self._news.is_set() and not self._orders.waiting:
+        if self._offers.waiting and not self._orders.waiting:
             return None
-        return await _first(self._orders.departure(), self._watch.departure(), self._has_news())
-
-    async def _has_news(self) -> None:
-        await self._news.wait()
+        return await first(self._orders.departure(), self._watch.departure(), self._offers.wait())
 
     def _depart(self, departure: Departure) -> None:
         journal, leaving = self._ports.journal, departure.leaving
@@ -211,7 +203,7 @@ class Conductor:
         """Run a state's work against its deadline and newer manifests."""
         racers = tuple(self._racers(state, update))
         self._elapsed = 0.0
-        return await _first(*racers)
+        return await first(*racers)
 
     def _racers(self, state: str, update: Update) -> Iterator[Racer]:
         """All that may end a state; of two at the same moment, the first counts."""
@@ -219,10 +211,10 @@ class Conductor:
             yield self._orders.interrupt(state, update)
         if state in SUPERSEDABLE:
             # Before the work: what it has come to is for a manifest that is no longer wanted.
-            yield self._newer(state, update)
+            yield self._offers.supersede(state, update)
         yield self._work.of[state](update)
         if state == "confirming":
-            yield self._newer(state, update)
+            yield self._offers.supersede(state, update)
         if state == "downloading":
             yield self._work.until_closed(Step.DOWNLOAD)
         seconds = self._policy.now.deadlines.get(state)
@@ -233,23 +225,6 @@ class Conductor:
     async def _overdue(self, state: str, update: Update, seconds: float, left: float) -> Move:
         await self._ports.clock.sleep(left)
         return self._work.overdue(state, update, seconds)
-
-    async def _newer(self, state: str, update: Update) -> Move:
-        """Wait for a manifest with other content than the update under way."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            if supersedes(self._offered, update):
-                wanted = self._consider(self._offered)
-                move = give_way(state, self._offered, wanted)
-                if move is not None:
-                    return move
-
-    def _consider(self, offered: Deployment | None) -> Consideration:
-        journal, active = self._ports.journal, self._ports.store.active()
-        refused = offered is not None and journal.is_refused(offered)
-        heard = offered is not None and journal.trust().has_accepted(offered)
-        return consider(offered, active, refused, heard)
 
     def _make(self, move: Move) -> None:
         if self._update is None or move.event == "again":
@@ -267,7 +242,7 @@ class Conductor:
         if event in {"restored", "restored_for_retry"}:
             self._orders.finished(self._ports.store.active())
         if self._update is None:
-            self._news.set()  # what was offered meanwhile is considered now
+            self._offers.look_again()  # at what was offered meanwhile
 
     def _commit(self, event: str, source: str, target: str) -> None:
         detail = self._next.detail if self._next else ""
@@ -275,16 +250,3 @@ class Conductor:
         self._ports.journal.commit(step)
         number = self._next.id if self._next else 0
         logger.info("update %d: %s -> %s%s", number, source, target, detail and f" ({detail})")
-
-
-async def _first(*racers: Coroutine[Any, Any, T]) -> T:
-    """What the first to end comes to, by their order; the others are cancelled."""
-    tasks = [asyncio.get_running_loop().create_task(racer) for racer in racers]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        winner = next(task for task in tasks if task.done())
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return winner.result()

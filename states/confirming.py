@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from states.decisions import turn_back
 from states.evidence import keep
+from states.figures import WorkerFigures
 from states.policy import PolicyInForce
-from states.ports import Ports, Postponed, Rejected, WorkerFigures
+from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Move, Outcome, Update
 from states.window import Judgement, Verdict, Window, stored_window

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from enum import Enum, auto
 
+from states.figures import WorkerFigures
 from states.orders import Departure
 from states.policy import PolicyInForce
-from states.ports import Ports, Postponed, Rejected, WorkerFigures
+from states.ports import Ports, Postponed, Rejected
 from states.reasons import Rejection
 
 logger = logging.getLogger(__name__)

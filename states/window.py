@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from states.comparing import Check, Result, checks
+from states.figures import WorkerFigures
 from states.policy import WindowLimits
-from states.ports import Evidence, WorkerFigures
+from states.ports import Evidence
 from states.reasons import Rejection, Transient
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent.faults import explain
 from agent.worker.model.labels import read_labels
 from agent.worker_port.errors import WorkerProtocolError
-from states.ports import Comparison, Rejected, Showing, WorkerFigures
+from states.figures import Comparison, Showing, WorkerFigures
+from states.ports import Rejected
 
 
 class _Told(BaseModel):

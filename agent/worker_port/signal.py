@@ -12,7 +12,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from states.ports import Evidence, Postponed, WorkerFigures
+from states.figures import WorkerFigures
+from states.ports import Evidence, Postponed
 from states.reasons import Transient
 
 logger = logging.getLogger(__name__)

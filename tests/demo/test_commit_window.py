@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from agent.worker.model.classifier import Classifier, ClassifierSettings
 from agent.worker.model.runtime import find_runtime
 from demo.training.measure import DEMO, load_pictures
+from states.figures import Comparison, Showing, WorkerFigures
 from states.policy import WindowLimits
-from states.ports import Comparison, Showing, WorkerFigures
 from states.window import Verdict, Window
 
 RUNS = 50

@@ -12,11 +12,12 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from agent.assembly import Agent
 from agent.config import Settings
-from agent.daemon import Agent
 from demo.fleet import Enrolled
+from states.figures import WorkerFigures
 from states.model import Release
-from states.ports import Evidence, Ports, WorkerFigures
+from states.ports import Evidence, Ports
 
 
 class Credulous:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
+from agent.assembly import LoopClock
 from agent.cloud.reporting import Announcer
-from agent.daemon import LoopClock
+from agent.download.checkpoint import CheckpointPace
 from agent.download.delta_fetcher import DeltaFetcher
 from agent.download.downloader import Downloader, DownloadSettings
-from agent.download.partial import CheckpointPace
 from agent.gate import FileGate
 from agent.journal.journal import Announce, SqliteJournal
 from agent.store.files import Files
@@ -27,10 +27,11 @@ from agent.store.release_store import ReleaseStore
 from agent.trust.documents import SignatureDocuments
 from protocol.delta import companion_name, companion_version, make_patch
 from states.conductor import Conductor
+from states.figures import WorkerFigures
 from states.gates import Gates
 from states.model import Companion, Deployment, Package, Release
 from states.policy import Policy, WindowLimits
-from states.ports import Evidence, Ports, Rejected, WorkerFigures
+from states.ports import Evidence, Ports, Rejected
 from states.reasons import Rejection
 from tests.prove.chaotic_device import Willing
 from tests.support.counting_server import CountingServer

@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from states.comparing import Result, checks
+from states.figures import Comparison, Showing
 from states.policy import WindowLimits
-from states.ports import Comparison, Showing
 from states.shares import lower_bound, total_variation, upper_bound
 
 LIMITS = WindowLimits()

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from states.conductor import Conductor
+from states.figures import WorkerFigures
 from states.orders import OrderRefused
 from states.policy import WindowLimits
-from states.ports import Postponed, Rejected, WorkerFigures
+from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Outcome
 from states.watch import Finding, finding

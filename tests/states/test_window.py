@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from states.figures import Comparison, WorkerFigures
 from states.policy import WindowLimits
-from states.ports import Comparison, Postponed, WorkerFigures
+from states.ports import Postponed
 from states.reasons import Transient
 from states.update import Outcome
 from states.window import Verdict, Window

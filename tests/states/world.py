@@ -11,17 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from states.conductor import Conductor
+from states.figures import Comparison, WorkerFigures
 from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
 from states.policy import Policy
-from states.ports import (
-    Comparison,
-    Evidence,
-    Ports,
-    Postponed,
-    Stored,
-    WorkerFigures,
-)
+from states.ports import Evidence, Ports, Postponed, Stored
 from states.reasons import ABOUT_SIGNATURE, Rejection
 from states.trust import SignedRelease, Trust
 from states.update import Transition, Update
