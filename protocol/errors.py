@@ -121,6 +121,16 @@ class TooManyRequests(ResponseError):
         self.retry_after = retry_after
 
 
+def may_pass(error: ProtocolError) -> bool:
+    """Whether the same request may be answered otherwise later.
+
+    5.xx come and go; 4.08 is answered where blocks were lost or overtook each other.
+    """
+    if not isinstance(error, ResponseError):
+        return False
+    return bool(error.code.class_ == 5 or error.code == Code.REQUEST_ENTITY_INCOMPLETE)
+
+
 class CredentialError(ProtocolError):
     """A credential can't be used. The text names the file or field and the next step.
 

@@ -7,10 +7,8 @@ import logging
 from collections.abc import Awaitable
 from enum import Enum
 
-from aiocoap import Code
-
 from protocol.backoff import Backoff
-from protocol.errors import LinkError, ProtocolError, ResponseError, TooManyRequests
+from protocol.errors import LinkError, ProtocolError, TooManyRequests, may_pass
 from protocol.trouble import Trouble
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ class Attempts:
             return Fate.LATER
         except ProtocolError as refusal:
             self._trouble.failed(refusal)
-            if not _may_pass(refusal):
+            if not may_pass(refusal):
                 return Fate.REFUSED
             await self._backoff.pause()
             return Fate.LATER
@@ -62,10 +60,3 @@ class Attempts:
         """Something else is in the way: say so once, and pause."""
         self._trouble.failed(trouble)
         await asyncio.sleep(PAUSE_SECONDS)
-
-
-def _may_pass(refusal: ProtocolError) -> bool:
-    """Whether the same may be accepted later; 4.08: the server lost some blocks of it."""
-    if not isinstance(refusal, ResponseError):
-        return False
-    return bool(refusal.code.class_ == 5 or refusal.code == Code.REQUEST_ENTITY_INCOMPLETE)

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from agent.download.checkpoint import Checkpoints
 from agent.download.fetch_job import Progress
-from agent.download.partial import Checkpoints
 from agent.service.background import run_to_the_end
 from agent.store.files import TEMPORARY
 from agent.store.release_store import ReleaseStore

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from agent.download.checkpoint import CheckpointPace, Checkpoints
 from agent.download.engine import BlockSource
 from agent.download.fetch_job import FetchJob, Ledger, Progress
-from agent.download.partial import CheckpointPace, Checkpoints, Partial
+from agent.download.partial import Partial
+from agent.download.silence import Patience
 from agent.download.statistics import DownloadStatistics
 from agent.download.transfer import Transfer
-from agent.download.window import Patience, WindowEngine
+from agent.download.window import WindowEngine
 from agent.store.release_store import ReleaseStore
 from states.model import Package
 from states.ports import Postponed, Rejected

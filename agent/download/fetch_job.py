@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from aiocoap import Code
 
+from agent.download.checkpoint import Checkpoints
 from agent.download.engine import Block, BlockRequest
-from agent.download.partial import Checkpoints
 from agent.download.transfer import Transfer
 from agent.service.background import run_to_the_end
 from agent.store.blobs import WrongContent
 from agent.store.release_store import ReleaseStore
-from protocol.errors import LinkError, ProtocolError, ResponseError
+from protocol.errors import LinkError, ProtocolError, ResponseError, may_pass
 from states.ports import Postponed
 from states.reasons import Transient
 
@@ -111,7 +111,7 @@ class FetchJob:
         transfer = self._transfers.get(request.artifact)
         if transfer is None or not transfer.wants(request):
             return
-        if _worth_another_try(error):
+        if may_pass(error):
             transfer.ask_again(request, str(error))
         else:
             missing = isinstance(error, ResponseError) and error.code == Code.NOT_FOUND
@@ -178,10 +178,3 @@ class FetchJob:
     def _report_progress(self) -> None:
         under_way = sum(transfer.partial.bytes_done for transfer in self._transfers.values())
         self._progress(self._held + under_way, self._total)
-
-
-def _worth_another_try(error: ProtocolError) -> bool:
-    """5.xx come and go; 4.08 is what some servers answer when blocks overtake each other."""
-    if not isinstance(error, ResponseError):
-        return False
-    return bool(error.code.class_ == 5 or error.code == Code.REQUEST_ENTITY_INCOMPLETE)

@@ -7,7 +7,8 @@ follows, when the retransmission timeout is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agent.download.engine import BlockRequest
@@ -16,6 +17,7 @@ from agent.download.round_trips import RoundTrips
 _SHORTEST_REORDERING = 0.01
 _REORDERING_SHARE = 1 / 4  # of the shortest round trip (RFC 8985, 6.2)
 _LARGEST_REORDERING = 8
+_LATE_ANSWERS = 2048
 
 
 @dataclass(eq=False, slots=True)
@@ -106,3 +108,28 @@ class Flights:
         trips = self._round_trips
         window = max(_SHORTEST_REORDERING, trips.minimum * _REORDERING_SHARE)
         return window * self._tolerance
+
+
+class LateAnswers:
+    """Requests taken for lost whose answers may still come; the oldest of too many are forgotten.
+
+    ``forget`` is told of those.
+    """
+
+    def __init__(self, forget: Callable[[Flight], None]) -> None:
+        self._forget = forget
+        self._awaited: OrderedDict[Flight, None] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(list(self._awaited))
+
+    def add(self, flight: Flight) -> None:
+        """An answer would still be welcome."""
+        self._awaited[flight] = None
+        while len(self._awaited) > _LATE_ANSWERS:
+            forgotten, _ = self._awaited.popitem(last=False)
+            self._forget(forgotten)
+
+    def remove(self, flight: Flight) -> None:
+        """It came, or nothing will come of it."""
+        self._awaited.pop(flight, None)

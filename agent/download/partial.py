@@ -14,12 +14,12 @@ import logging
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from agent.download.block_set import BlockSet
+from agent.download.checkpoint import Checkpoint, CheckpointPace, Checkpoints
 from agent.service.background import run_to_the_end
 from agent.store.files import Files, OpenFile, storage_errors
 from states.ports import Postponed
@@ -29,49 +29,6 @@ logger = logging.getLogger(__name__)
 LARGEST_BLOCK = 1024
 _BLOCK_SIZES = frozenset(16 << exponent for exponent in range(7))  # RFC 7959, 2.2
 _MODE = 0o640
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What is surely in a partial file.
-
-    ``total_size`` and ``block_size`` are in bytes, ``finished`` is an encoded
-    :class:`~agent.download.block_set.BlockSet`, ``etag`` what the server called the artifact.
-    """
-
-    total_size: int
-    block_size: int
-    finished: bytes
-    etag: bytes | None
-
-
-class Checkpoints(Protocol):
-    """Remembers checkpoints over a power cut: each call is durable on return."""
-
-    def load(self, sha256: str) -> Checkpoint | None:
-        """The last checkpoint of this artifact, or None."""
-
-    def save(self, sha256: str, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint of this artifact. Raises Postponed."""
-
-    def forget(self, sha256: str) -> None:
-        """Remove the checkpoint of this artifact, if there is one. Raises Postponed."""
-
-
-@dataclass(frozen=True)
-class CheckpointPace:
-    """When a checkpoint is due: before so many blocks are unsaved, or after so many seconds.
-
-    It begins when three quarters of them are, so that the rest may arrive while the disk works.
-    """
-
-    blocks: int = 64
-    seconds: float = 5.0
-
-    @property
-    def early(self) -> int:
-        """Unsaved blocks at which a checkpoint begins."""
-        return max(1, self.blocks * 3 // 4)
 
 
 class Partial:

@@ -8,36 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
 from agent.download.congestion import Congestion
 from agent.download.engine import Block, BlockRequest, BlockSource, BlockWork
-from agent.download.flights import Flight, Flights
+from agent.download.flights import Flight, Flights, LateAnswers
 from agent.download.round_trips import RoundTrips
+from agent.download.silence import Patience, Silence
 from agent.download.statistics import Throughput
 from protocol.errors import LinkError, LinkLost, ProtocolError, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
-_LATE_ANSWERS = 2048
 # 4.29s in a row, each after slowing down for the last one.
 _MAX_REFUSALS = 10
 _PAUSE_BEFORE_RECONNECT = 0.05
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long nothing may come, in seconds.
-
-    After ``link`` the session is asked for a new link, after ``download`` the run ends with
-    LinkLost.
-    """
-
-    link: float = 10.0
-    download: float = 30.0
 
 
 @dataclass
@@ -67,7 +55,7 @@ class Run:
         self.round_trips = RoundTrips()
         self.congestion = Congestion(self.round_trips, largest)
         self._flights = Flights(self.round_trips)
-        self._late: OrderedDict[Flight, None] = OrderedDict()
+        self._late = LateAnswers(lambda flight: source.forget_block(flight.token))
         self._again: deque[BlockRequest] = deque()
         self._confirmable = False
         self._non_was_answered = False
@@ -77,7 +65,7 @@ class Run:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._pumping = False
-        self._heard_at = self._link_used_at = self._loop.time()
+        self._silence = Silence(patience, self._loop.time())
         work.on_rest(self._pump_later)
         self._pump_later()
 
@@ -209,12 +197,10 @@ class Run:
         began = self._loop.time()
         await self._source.block_turn(block_size)
         self._has_turn = True
-        waited = self._loop.time() - began
-        self._heard_at += waited
-        self._link_used_at += waited
+        self._silence.waited(self._loop.time() - began)
 
     def _await_link(self, request: BlockRequest, error: LinkError) -> None:
-        remaining = self._heard_at + self._patience.download - self._loop.time()
+        remaining = self._silence.left(self._loop.time())
         if remaining <= 0:
             self._work.failed(request, error)
         elif self._waiter is None:
@@ -230,7 +216,7 @@ class Run:
         except TimeoutError:
             self._work.failed(request, error)
         self.congestion.silent()
-        self._link_used_at = self._loop.time()
+        self._silence.link_is_new(self._loop.time())
 
     # Answers.
 
@@ -244,8 +230,8 @@ class Run:
         now = self._loop.time()
         window_full = len(self._flights) >= self.congestion.window
         if not self._flights.answered(now, flight):
-            self._late.pop(flight, None)
-        self._heard_at = self._link_used_at = now
+            self._late.remove(flight)
+        self._silence.ended(now)
         self._non_was_answered |= not flight.confirmable
         self._note_lost(self._flights.take_lost(now))
         self.congestion.answered(now, self._flights.rate, window_full=window_full)
@@ -278,7 +264,7 @@ class Run:
         """The link died, or the server rejected this one message."""
         was_under_way = flight in self._flights
         self._flights.remove(flight)
-        self._late.pop(flight, None)
+        self._late.remove(flight)
         if was_under_way:
             self._again.append(flight.request)
         if isinstance(error, LinkLost):
@@ -296,10 +282,7 @@ class Run:
             self.congestion.lost()
             self._totals.retransmissions += 1
             self._again.append(flight.request)
-            self._late[flight] = None
-        while len(self._late) > _LATE_ANSWERS:
-            forgotten, _ = self._late.popitem(last=False)
-            self._source.forget_block(forgotten.token)
+            self._late.add(flight)
 
     def _arm_timer(self) -> None:
         due = self._flights.next_due()
@@ -318,12 +301,12 @@ class Run:
         now = self._loop.time()
         lost = self._flights.take_lost(now)
         self._note_lost(lost)
-        if lost and self._heard_at < lost[-1].sent_at:
-            self._silence(now, lost[-1].request)
+        if lost and self._silence.lasts_since(lost[-1].sent_at):
+            self._silent(now, lost[-1].request)
         self._pump()
         self._arm_timer()
 
-    def _silence(self, now: float, request: BlockRequest) -> None:
+    def _silent(self, now: float, request: BlockRequest) -> None:
         """Nothing came for a whole timeout."""
         self._note_lost(self._flights.take_all())
         self.round_trips.silent()
@@ -331,10 +314,10 @@ class Run:
         if not self._non_was_answered:
             self._confirmable = not self._confirmable
         self._check_patience(request, LinkError("no answers; try again later"))
-        if now - self._link_used_at >= self._patience.link:
-            self._link_used_at = now
+        if self._silence.link_is_dead(now):
+            self._silence.link_is_new(now)
             self._source.give_up_link(f"no answer for {self._patience.link:g} s")
 
     def _check_patience(self, request: BlockRequest, error: LinkError) -> None:
-        if self._loop.time() - self._heard_at >= self._patience.download:
+        if self._silence.left(self._loop.time()) <= 0:
             self._work.failed(request, error)

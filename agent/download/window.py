@@ -6,10 +6,9 @@ import asyncio
 
 from agent.download.engine import BlockSource, BlockWork
 from agent.download.round_trips import RoundTrips
-from agent.download.run import Patience, Run, Totals
+from agent.download.run import Run, Totals
+from agent.download.silence import Patience
 from agent.download.statistics import DownloadStatistics, Throughput
-
-__all__ = ["LARGEST_WINDOW", "Patience", "WindowEngine"]
 
 LARGEST_WINDOW = 1024
 """Requests under way at most; with their answers about 1 MiB of memory."""

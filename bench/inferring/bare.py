@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from agent.worker.camera.sources import Drawn
+from agent.worker.camera.picture_sources import Drawn
 from agent.worker.model.classifier import Classifier, ClassifierSettings
 from agent.worker.model.labels import read_labels
 from agent.worker.model.runtime import find_runtime

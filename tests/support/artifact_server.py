@@ -8,9 +8,9 @@ from collections.abc import Callable
 from aiocoap import CONTENT, NOT_FOUND, Code, Message, resource
 from aiocoap.optiontypes import BlockOption
 
+from agent.download.checkpoint import CheckpointPace
 from agent.download.downloader import Downloader, DownloadSettings
-from agent.download.partial import CheckpointPace
-from agent.download.window import Patience
+from agent.download.silence import Patience
 from agent.store.release_store import ReleaseStore
 from protocol.credentials import PskCredential, ServerCredentials
 from protocol.manifest import Manifest

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.download.partial import Checkpoint
+from agent.download.checkpoint import Checkpoint
 from agent.store.files import Files, OpenFile
 
 SECTOR = 512

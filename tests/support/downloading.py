@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiocoap import Code
 
+from agent.download.checkpoint import Checkpoint, CheckpointPace
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.engine import Block, Settle
-from agent.download.partial import Checkpoint, CheckpointPace
-from agent.download.window import Patience
+from agent.download.silence import Patience
 from agent.store.files import Files
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore

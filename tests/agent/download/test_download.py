@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.download.partial import CheckpointPace
+from agent.download.checkpoint import CheckpointPace
 from agent.store.files import Files, OpenFile
 from tests.support.downloading import (
     Answer,

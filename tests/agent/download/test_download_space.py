@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.download.partial import CheckpointPace
+from agent.download.checkpoint import CheckpointPace
 from agent.store.files import Files, OpenFile
 from states.ports import Postponed
 from states.reasons import Transient

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from aiocoap import Code, Message
 
+from agent.download.checkpoint import CheckpointPace
 from agent.download.downloader import Downloader, DownloadSettings
 from agent.download.engine import Settle
-from agent.download.partial import CheckpointPace
-from agent.download.window import Patience
+from agent.download.silence import Patience
 from bench.link import Conditions, Link, link_to
 from protocol.errors import LinkError, ResponseError
 from protocol.server import Server

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.download.block_set import BlockSet
-from agent.download.partial import Checkpoint, CheckpointPace, Partial
+from agent.download.checkpoint import Checkpoint, CheckpointPace
+from agent.download.partial import Partial
 from agent.store.files import Files, OpenFile
 from states.ports import Postponed
 from states.reasons import Transient
