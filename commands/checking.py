@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
+from agent.trial.limits import TrialLimits
+from agent.trial.trial import TrialFiles, try_model
+from agent.trial.verdict import TrialReport
 from provisioning.errors import ProvisioningError
 from states.ports import Rejected
 from states.proof import Findings, ProofLimits, judge

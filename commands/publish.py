@@ -20,7 +20,7 @@ from provisioning.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agent.trial.trial import TrialReport
+    from agent.trial.verdict import TrialReport
     from provisioning.management import Management
     from provisioning.operator_settings import OperatorSettings
     from provisioning.publishing import PackageVersion, Published

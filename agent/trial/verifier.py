@@ -12,8 +12,10 @@ from typing import Any
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from agent.store.releases import ReleaseDamaged
+from agent.trial.limits import TrialLimits
 from agent.trial.settings import ProofSettings
-from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
+from agent.trial.trial import TrialFiles, try_model
+from agent.trial.verdict import TrialReport
 from agent.worker.sandbox.confinement import shortfalls
 from agent.worker.settings import WorkerSettings
 from states.model import Release

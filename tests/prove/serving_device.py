@@ -13,14 +13,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.assembly import LoopClock
+
 from agent.config import Settings
-from agent.daemon import LoopClock
 from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal
 from agent.journal.outbox import Message
 from agent.parts import open_store, worker_of
 from agent.store.release_store import ReleaseStore
-from agent.trial.trial import TrialLimits
+from agent.trial.limits import TrialLimits
 from agent.trial.verifier import ReleaseVerifier
 from agent.trust.documents import SignatureDocuments
 from agent.worker_port.client import WorkerClient

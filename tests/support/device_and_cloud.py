@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from agent.assembly import Agent
+
 from agent.commands.inspection import Inspector
 from agent.config import Settings
-from agent.daemon import Agent
 from localcloud.cloud import LocalCloud
 from localcloud.settings import CloudSettings
 from tests.support.cloud import PATIENCE, Bench, Json, Operator, TestDevice

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import cv2
 import numpy as np
 
-from agent.worker.camera.sources import Drawn
+from agent.worker.camera.picture_sources import Drawn
 from tests.support.network_camera import listening
 
 BOUNDARY = b"frame"

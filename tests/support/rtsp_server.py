@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import cv2
 import numpy as np
 
-from agent.worker.camera.sources import Drawn
+from agent.worker.camera.picture_sources import Drawn
 from tests.support.network_camera import listening
 
 _SDP = (

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from agent.worker.camera.capture_link import CaptureLink, Trouble
 from agent.worker.camera.capture_process import CaptureJob
@@ -30,12 +30,15 @@ LONGEST_RETRY_SECONDS = 30.0
 OPEN_SECONDS = 20.0
 
 
+SourceState: TypeAlias = Literal["opening", "playing", "stalled", "failed"]
+
+
 @dataclass
 class SourceStatus:
     """What the source is doing."""
 
     address: str
-    state: Literal["opening", "playing", "stalled", "failed"] = "opening"
+    state: SourceState = "opening"
     detail: str | None = None
     skipped: int = 0
     """Ticks of the clock that gave no frame, where the source has no pace of its own."""

@@ -12,13 +12,10 @@ import json
 import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from agent.worker.sandbox import child
 
 MESSAGE_BYTES = 65536
-# When memory runs out this process goes first: it comes back by itself, an engine costs a swap.
-OOM_SCORE = 500
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,7 @@ def main() -> None:
     child.forbid_new_privileges()
     child.leave_no_core()
     child.ignore_terminal()
-    # Some containers let nobody change it.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    child.be_ended_first()
     from agent.worker.camera.playing import play
 
     failure = play(worker, job)

@@ -19,8 +19,9 @@ import cv2
 
 from agent.worker.camera.capture_process import MESSAGE_BYTES, CaptureJob
 from agent.worker.camera.frames import SLOT_BYTES, SLOTS, put_picture
+from agent.worker.camera.source import Shot, Source
 from agent.worker.camera.source_address import SourceAddress
-from agent.worker.camera.sources import Shot, Source, make_source
+from agent.worker.camera.sources import make_source
 from agent.worker.errors import SourceError
 
 # A source that fell behind by more gives up the ticks it missed instead of rushing through them.

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.control.errors import ControlError
 from agent.worker.camera.frames import FrameStore
-from agent.worker.engines.engine import Engine, EngineSettings, ReleaseFiles
+from agent.worker.engines.engine import Engine
 from agent.worker.engines.memory import Memory
 from agent.worker.engines.serving import Serving
+from agent.worker.engines.settings import EngineSettings, ReleaseFiles
 from agent.worker.engines.shadow import Shadow
-from agent.worker.errors import ControlError, EngineFailed
+from agent.worker.errors import EngineFailed
 from states.ports import Rejected
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from agent.wall_clock import utc_now
 from agent.worker.engines.durations import Durations
 
 if TYPE_CHECKING:
@@ -236,8 +236,3 @@ def _shown(results: Iterable[Result]) -> Shown:
     for result in results:
         shown.add(result)
     return shown
-
-
-def utc_now() -> str:
-    """Now, as text in UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

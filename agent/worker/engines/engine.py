@@ -4,52 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agent.worker.engines.engine_process import MESSAGE_BYTES, EngineJob
+from agent.worker.engines.engine_process import MESSAGE_BYTES
+from agent.worker.engines.patience import Patience
 from agent.worker.engines.process import EngineProcess
+from agent.worker.engines.settings import EngineSettings, ReleaseFiles, job_of
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
-from agent.worker.sandbox.starvation import LONGER_TIMES, LOOK_SECONDS
 from states.ports import Rejected
 from states.reasons import Rejection
 
 if TYPE_CHECKING:
     from agent.worker.camera.frames import Frame, FrameStore
-    from agent.worker.choices import Preprocessing, RuntimeName
 
 GROWTH, GROWTH_BYTES = 2, 64 << 20
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """How engines run models. Times in seconds."""
-
-    runtime: RuntimeName
-    num_threads: int
-    top_k: int
-    preprocessing: Preprocessing
-    load_seconds: float
-    frame_seconds: float
-    watched_frame_seconds: float
-    """``frame_seconds`` while the release before can take over at once."""
-    memory_bytes: int
-    """Largest size of an engine; 0: twice its size when it was loaded, and 64 MiB."""
-
-
-@dataclass(frozen=True)
-class ReleaseFiles:
-    """Where a release's model and labels are, and its ``model.json`` if it has one."""
-
-    release: str
-    model: Path
-    labels: Path
-    settings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +53,7 @@ class Engine:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._asked: deque[Callable[[_Message | EngineFailed], None]] = deque()
-        self._silent_since = 0.0
-        self._used_before = 0.0
-        self._patience = settings.load_seconds
-        self._timer: asyncio.TimerHandle | None = None
+        self._patience = Patience(process, settings.load_seconds, self._hung)
         self._ending: asyncio.Task[None] | None = None
         self._failure: EngineFailed | None = None
         self._finished: asyncio.Future[None] | None = None
@@ -116,7 +85,7 @@ class Engine:
         Raises Rejected when the model or labels are at fault (also when it crashes or hangs), and
         RuntimeUnavailable or OSError when the machine is.
         """
-        process = await EngineProcess.start(_job(files, settings, store))
+        process = await EngineProcess.start(job_of(files, settings, store.read_only))
         engine = cls(process, settings)
         try:
             engine.description = await engine._loaded()
@@ -145,11 +114,7 @@ class Engine:
 
     def be_patient(self, seconds: float) -> None:
         """From now on, count as hung when an answer takes longer."""
-        self._patience = seconds
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-            self._check_patience()
+        self._patience.change(seconds)
 
     def resident_bytes(self) -> int:
         """Memory it takes, without the frames it shares with the worker."""
@@ -215,35 +180,12 @@ class Engine:
 
     def _expect(self, done: Callable[[_Message | EngineFailed], None]) -> None:
         if not self._asked:
-            self._silence_begins()
+            self._patience.begin()
         self._asked.append(done)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._patience, self._check_patience)
 
-    def _silence_begins(self) -> None:
-        self._silent_since = self._loop.time()
-        self._used_before = self._process.processor_seconds()
-
-    def _check_patience(self) -> None:
-        """Runs now and then rather than being set anew for every frame."""
-        self._timer = None
-        if not self._asked:
-            return
-        left = self._silent_since + self._patience - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._check_patience)
-            return
-        if self._is_starved():
-            self._timer = self._loop.call_later(LOOK_SECONDS, self._check_patience)
-            return
-        detail = f"the engine was silent for {self._patience:g} s while {self._doing}"
+    def _hung(self, seconds: float) -> None:
+        detail = f"the engine was silent for {seconds:g} s while {self._doing}"
         self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
-
-    def _is_starved(self) -> bool:
-        """Whether it is silent for want of a processor: a busy machine is not the model's fault."""
-        silent = self._loop.time() - self._silent_since
-        starved = self._process.is_starved(self._patience, self._used_before)
-        return starved and silent < LONGER_TIMES * self._patience
 
     @property
     def _doing(self) -> str:
@@ -266,7 +208,7 @@ class Engine:
             failed = answer["failed"]
             self.fail(EngineFailed(Rejection(failed["reason"]), failed["detail"]))
         elif self._asked:
-            self._silence_begins()
+            self._patience.begin()
             self._asked.popleft()(answer)
             self._note_finished()
 
@@ -286,7 +228,10 @@ class Engine:
             await self._finished
 
     def _note_finished(self) -> None:
-        if self._finished and not self._asked and not self._finished.done():
+        if self._asked:
+            return
+        self._patience.rest()
+        if self._finished and not self._finished.done():
             self._finished.set_result(None)
 
     def _connection_ended(self) -> None:
@@ -304,26 +249,11 @@ class Engine:
             return
         self._closed = True
         self.fail(EngineFailed(Rejection.MODEL_CRASHED, "the engine was closed"))
-        if self._timer:
-            self._timer.cancel()
+        self._patience.stop()
         self._process.kill()
         if self._ending:
             await self._ending
         await self._process.end()
-
-
-def _job(files: ReleaseFiles, settings: EngineSettings, store: FrameStore) -> EngineJob:
-    return EngineJob(
-        parent=os.getpid(),
-        frames=store.read_only,
-        model=str(files.model),
-        labels=str(files.labels),
-        settings=str(files.settings) if files.settings else None,
-        top_k=settings.top_k,
-        runtime=settings.runtime,
-        num_threads=settings.num_threads,
-        preprocessing=asdict(settings.preprocessing),
-    )
 
 
 def _settle(future: asyncio.Future[Any], outcome: object) -> None:

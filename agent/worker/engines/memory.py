@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.worker.engines.engine import Engine, ReleaseFiles
+from agent.worker.engines.engine import Engine
 from agent.worker.engines.process import resident_bytes
+from agent.worker.engines.settings import ReleaseFiles
 
 RESERVE_BYTES = 32 << 20
 """For the rest of the device: page cache, the agent's own work, a growing camera buffer."""

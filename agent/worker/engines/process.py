@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
 
 from agent.worker.engines.engine_process import EngineJob
 from agent.worker.sandbox import child
+from agent.worker.sandbox.post_mortem import how_it_ended, last_words
 from agent.worker.sandbox.starvation import is_starved, processor_seconds
 
 EXIT_SECONDS = 0.5
 WORDS_BYTES = 4096
-# What TFLite, XNNPACK and absl say of every model.
-_CHATTER = ("INFO:", "WARNING: All log messages", "I0000", "W0000")
 
 
 class EngineProcess:
@@ -86,9 +84,7 @@ class EngineProcess:
         except TimeoutError:
             self._process.kill()
             code = await self._process.wait()
-        if code >= 0:
-            return f"ended with exit status {code}{self.last_words()}"
-        return f"was killed by {signal.Signals(-code).name}{self.last_words()}"
+        return how_it_ended(code) + self.last_words()
 
     def last_words(self) -> str:
         """The last line it wrote that tells something, in brackets, or nothing."""
@@ -130,11 +126,7 @@ class LastWords:
     def last(self) -> str | None:
         """The last line that tells something."""
         self.collect()
-        for line in reversed(self._kept.decode(errors="replace").splitlines()):
-            text = " ".join(line.split())
-            if text and not text.startswith(_CHATTER):
-                return text[:300]
-        return None
+        return last_words(self._kept)
 
     def close_writer(self) -> None:
         """The process has the other end; called once."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.worker.camera.frames import FrameStore
-from agent.worker.engines.engine import Engine, EngineSettings, ReleaseFiles
+from agent.worker.engines.engine import Engine
 from agent.worker.engines.serving import Serving, Tenure
+from agent.worker.engines.settings import EngineSettings, ReleaseFiles
 from agent.worker.engines.shadow import Shadow
 from agent.worker.errors import EngineFailed, RuntimeUnavailable
 from states.ports import Rejected

@@ -18,7 +18,8 @@ from typing import Any
 
 from agent.worker.camera.frames import Frame, FrameStore, Mail, Mailbox
 from agent.worker.engines.counters import Result, ResultClock, Tally
-from agent.worker.engines.engine import Answer, Engine, Outcome, ReleaseFiles
+from agent.worker.engines.engine import Answer, Engine, Outcome
+from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.errors import EngineFailed
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ class Tenure:
     def release(self) -> str:
         """Release id."""
         return self.files.release
+
+    @property
+    def rounded_gap_ms(self) -> float | None:
+        """The gap as it is told."""
+        return None if self.gap_ms is None else round(self.gap_ms, 2)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,12 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from agent.wall_clock import utc_now
 from agent.worker.camera.frames import Frame, FrameStore
-from agent.worker.engines.counters import RECENT, Result, Tally, utc_now
-from agent.worker.engines.engine import Engine, EngineSettings, Outcome, ReleaseFiles
+from agent.worker.engines.counters import RECENT, Result, Tally
+from agent.worker.engines.engine import Engine, Outcome
 from agent.worker.engines.serving import Serving, Tenure
+from agent.worker.engines.settings import EngineSettings, ReleaseFiles
 from agent.worker.errors import EngineFailed
 
 log = logging.getLogger(__name__)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from agent.control.errors import ControlError
 from agent.worker.engines.candidate import Candidate, Loader, NoRoom
-from agent.worker.engines.engine import Engine, ReleaseFiles
+from agent.worker.engines.engine import Engine
 from agent.worker.engines.recovery import Recovery
 from agent.worker.engines.serving import Serving, Tenure
+from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.engines.shadow import Shadow
-from agent.worker.errors import ControlError, RuntimeUnavailable
+from agent.worker.errors import RuntimeUnavailable
 from states.ports import Rejected
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,7 @@ FIRST_FRAME_SECONDS = 2.0
 # On a busy machine a killed process may take many seconds to end; by then the switch is long done.
 LEAVING_SECONDS = 1.0
 
+WorkerState: TypeAlias = Literal["waiting", "serving", "switching", "recovering"]
 Publish = Callable[[dict[str, Any]], None]
 
 
@@ -45,8 +48,8 @@ class Swapper:
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
-    def state(self) -> str:
-        """``waiting``, ``serving``, ``switching``, or ``recovering`` from a failed engine."""
+    def state(self) -> WorkerState:
+        """What the worker does; ``recovering`` is from a failed engine."""
         if self._switching.locked():
             return "switching"
         active = self._serving.active
@@ -106,11 +109,10 @@ class Swapper:
             if active is None or not already:
                 active = await self._serve(*await self._prepared(release), watch=watch)
             self._recovery.fell_back = None
-            gap = active.gap_ms
             shadow = self._shadow.files
             return {
                 "release": release,
-                "gap_ms": None if gap is None else round(gap, 2),
+                "gap_ms": active.rounded_gap_ms,
                 "already": already,
                 "shadow": shadow.release if shadow else None,
                 "drained": active.drained,
@@ -128,8 +130,7 @@ class Swapper:
         await candidate.loaded()
         async with self._switching:
             served = await self._serve(*await self._prepared(active.release), watch=False)
-        gap = served.gap_ms
-        return {"gap_ms": None if gap is None else round(gap, 2), "drained": served.drained}
+        return {"gap_ms": served.rounded_gap_ms, "drained": served.drained}
 
     async def settle(self, release: str) -> dict[str, Any]:
         """The commit window of the active release is over: let go of the shadow, if any."""
@@ -245,7 +246,7 @@ class Swapper:
 
     def _tell(self, tenure: Tenure, before: Tenure | None) -> None:
         previous = before.release if before else None
-        gap = round(tenure.gap_ms, 2) if tenure.gap_ms is not None else None
+        gap = tenure.rounded_gap_ms
         log.info("release %s serves (before: %s, gap %s ms)", tenure.release, previous, gap)
         self._publish(
             {"event": "switched", "release": tenure.release, "previous": previous, "gap_ms": gap}

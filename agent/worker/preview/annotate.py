@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from agent.worker.engines.counters import Result
 from agent.worker.model.tensors import Picture
-from agent.worker.notices import Kind, Notice
+from agent.worker.notices import Kind, Notice, Notices
+from agent.worker.versions import ModelVersions
 
 LARGEST_SIDE, SMALLEST_WIDTH = 1280, 640
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -34,6 +37,14 @@ class Caption:
     release: str
     """Release and version in one line."""
     notice: Notice | None = None
+
+
+def caption(result: Result | None, notices: Notices, versions: ModelVersions) -> Caption:
+    """What is written onto the picture of a result: that, and the newest notice there is."""
+    current = notices.current(time.monotonic())
+    label, confidence = result.top[0] if result else (None, 0.0)
+    release = versions.describe(result.release) if result else ""
+    return Caption(label, confidence, release, current[0] if current else None)
 
 
 def annotated(picture: Picture, caption: Caption) -> Picture:

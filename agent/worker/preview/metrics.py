@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -19,13 +19,13 @@ from prometheus_client.core import (
     Metric,
 )
 
+from agent.worker.camera.capture import SourceState
 from agent.worker.camera.frames import Frame
 from agent.worker.engines.counters import CONFIDENCE_STEPS, Result
+from agent.worker.engines.swap import WorkerState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
-SOURCE_STATES = ("opening", "playing", "stalled", "failed")
-WORKER_STATES = ("waiting", "serving", "switching")
 
 
 class LatencyHistogram:
@@ -175,11 +175,14 @@ def _states(figures: dict[str, Any]) -> Iterator[Metric]:
     yield _state_set(
         "edgeferry_source_state",
         "1 for what the source does.",
-        SOURCE_STATES,
+        get_args(SourceState),
         figures["source"]["state"],
     )
     yield _state_set(
-        "edgeferry_worker_state", "1 for what the worker does.", WORKER_STATES, figures["state"]
+        "edgeferry_worker_state",
+        "1 for what the worker does.",
+        get_args(WorkerState),
+        figures["state"],
     )
     release = {"release": figures["release"] or "", "version": figures["version"] or ""}
     yield InfoMetricFamily("edgeferry_active_release", "The release that serves.", release)

@@ -17,7 +17,7 @@ from agent.worker.camera.frames import Frame, FrameStore
 from agent.worker.methods import WorkerMethods
 from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
-from agent.worker.preview.annotate import Caption
+from agent.worker.preview.annotate import Caption, caption
 from agent.worker.versions import ModelVersions
 
 _Answer = TypeVar("_Answer")
@@ -79,10 +79,7 @@ class Spectator:
             return None
         frame, result = last
         self._store.retain(frame)
-        notices = self._notices.current(time.monotonic())
-        label, confidence = result.top[0] if result else (None, 0.0)
-        release = self._versions.describe(result.release) if result else ""
-        return Sight(frame, Caption(label, confidence, release, notices[0] if notices else None))
+        return Sight(frame, caption(result, self._notices, self._versions))
 
     def _figures(self) -> dict[str, Any]:
         now = time.monotonic()

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from agent.trial import golden_set
 from agent.trial.golden_set import GoldenSetInvalid, archive_set, folder_set
-from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
+from agent.trial.limits import TrialLimits
+from agent.trial.trial import TrialFiles, try_model
+from agent.trial.verdict import TrialReport
 from provisioning.golden_set import GoldenSetUnfit, pack_golden_set
 from states.ports import Postponed, Rejected
 from states.proof import ClassFindings

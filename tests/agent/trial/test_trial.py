@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent.trial.trial import TrialFiles, TrialLimits, TrialReport, try_model
+from agent.trial.limits import TrialLimits
+from agent.trial.trial import TrialFiles, try_model
+from agent.trial.verdict import TrialReport
 from agent.worker.choices import RuntimeName
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ import demo
 from agent.service.logs import STANDARD_ERROR
 from agent.worker.log_lines import KEPT, LogLines
 from agent.worker_port import log_lines as port
+from agent.worker_port.client import WorkerClient
 from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.log_lines import AWAY_LOOKS, WorkerLines
 from states.ports import Postponed
@@ -25,7 +27,12 @@ log = logging.getLogger("agent.worker.camera.capture")
 DEMO_PICTURES = Path(demo.__file__).parent / "pictures"
 
 
-async def test_each_line_is_given_away_once_and_what_is_too_much_is_counted() -> None:
+def arrived(taken: dict[str, Any]) -> dict[str, Any]:
+    """What the next request says of an answer that has come."""
+    return {"instance": taken["instance"], "last": taken["last"]}
+
+
+async def test_each_line_is_kept_until_it_has_arrived_and_what_is_too_much_is_counted() -> None:
     lines = LogLines()
     with lines.attached():
         log.info("the camera gives pictures")
@@ -38,13 +45,30 @@ async def test_each_line_is_given_away_once_and_what_is_too_much_is_counted() ->
                 "message": "unforeseen: ValueError: no such picture",
             }
         ]
-        assert await lines.take({}) == {**taken, "lines": []}
+        assert await lines.take({}) == taken, "an answer may be lost"
+        assert await lines.take({"instance": "another", "last": 1}) == taken
+        assert await lines.take(arrived(taken)) == {**taken, "lines": []}
         for number in range(KEPT + 2):
             log.warning("line %d", number)
     log.warning("nobody hears this")
     taken = await lines.take({})
     assert [len(taken["lines"]), taken["left_out"]] == [KEPT, 2]
     assert taken["lines"][-1]["message"] == f"line {KEPT + 1}"
+    assert await lines.take(arrived(taken)) == {**taken, "lines": [], "left_out": 0}
+
+
+async def test_a_line_is_told_as_it_is_said_to_whoever_waits(tmp_path: Path) -> None:
+    cloud = Cloud()
+    async with running_worker(tmp_path):
+        worker = WorkerClient(tmp_path / "worker.sock", tmp_path / "releases", load_seconds=60.0)
+        handing_on = asyncio.create_task(WorkerLines(worker, cloud).run())
+        for text in ("before it is killed", "and once more"):
+            await asyncio.to_thread(log.warning, text)
+            while not any(text in record for record in cloud.records):
+                assert not handing_on.done()
+                await asyncio.sleep(0.01)
+        handing_on.cancel()
+    assert [text for *_, text in cloud.records] == ["before it is killed", "and once more"]
 
 
 async def test_a_quiet_log_on_the_device_keeps_no_line_from_the_cloud() -> None:
@@ -77,7 +101,7 @@ async def test_a_killed_engine_and_a_lost_camera_are_among_them(tmp_path: Path) 
     assert "release a" in modules["agent.worker.engines.recovery"]
 
 
-NOTHING = {"instance": "first", "lines": [], "left_out": 0}
+NOTHING = {"instance": "first", "lines": [], "left_out": 0, "last": 0}
 
 
 class Worker:
@@ -86,7 +110,7 @@ class Worker:
     def __init__(self, *answers: dict[str, Any] | Exception) -> None:
         self._answers = list(answers)
 
-    async def log_lines(self) -> dict[str, Any]:
+    async def log_lines(self, *_: object) -> dict[str, Any]:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -127,7 +151,7 @@ AWAY = Postponed(Transient.WORKER_AWAY, "worker.sock: no such file; is edgeferry
         ([AWAY], ["is edgeferry worker running?"]),
         ([AWAY] * AWAY_LOOKS + [NOTHING, AWAY], ["is edgeferry worker running?"] * 2),
         ([WorkerProtocolError("log-lines: unknown-method")], ["unknown-method"]),
-        ([{"lines": "none"}], ["3 validation errors"]),
+        ([{"lines": "none"}], ["4 validation errors"]),
         ([NOTHING, AWAY, {**NOTHING, "instance": "second"}], ["ended, and was started again"]),
     ],
 )

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from agent.worker.notices import Notice
 from agent.worker.preview.annotate import Caption, annotated
+from agent.worker.preview.metrics import LatencyHistogram, Metrics
 from agent.worker.preview.settings import PreviewSettings
 from tests.support.mjpeg_server import mjpeg_camera
 from tests.support.tiny_models import TinyModel
@@ -198,6 +199,7 @@ async def test_metrics_are_prometheus_text_and_balance(
         await worker.serve("a")
         await worker.classified(20)
         text = (await browser.get("/metrics")).text
+        figures = await status_of(browser)
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -212,6 +214,10 @@ async def test_metrics_are_prometheus_text_and_balance(
         classified, abs=5
     )
     assert samples["edgeferry_source_state", ("state", "playing")] == 1
+    metrics = Metrics(LatencyHistogram())
+    for state in ("waiting", "serving", "switching", "recovering"):
+        shown = metrics.render({**figures, "state": state}).decode()
+        assert f'edgeferry_worker_state{{state="{state}"}} 1.0' in shown
     assert samples[("edgeferry_swaps_total",)] == 1
 
 

@@ -17,8 +17,8 @@ from agent.config import load_settings
 from agent.errors import ConfigurationError
 from agent.worker.camera.capture import Capture, SourceStatus
 from agent.worker.camera.frames import Frame, FrameStore, Mailbox
+from agent.worker.camera.picture_sources import Drawn
 from agent.worker.camera.source_address import SourceAddress
-from agent.worker.camera.sources import Drawn
 from agent.worker.errors import SourceError
 from agent.worker.settings import WorkerSettings
 from tests.support.mjpeg_server import MjpegCamera, mjpeg_camera

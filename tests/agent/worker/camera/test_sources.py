@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.worker.camera.picture_sources import Drawn
+from agent.worker.camera.source import Shot, Source
 from agent.worker.camera.source_address import SourceAddress
-from agent.worker.camera.sources import Drawn, Shot, Source, make_source
+from agent.worker.camera.sources import make_source
 from agent.worker.errors import SourceError
 from tests.support.worker_harness import running_worker
 

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 from agent.worker.camera.frames import Frame
 from agent.worker.choices import Preprocessing
-from agent.worker.engines.engine import Answer, Engine, EngineSettings, Outcome
+from agent.worker.engines.engine import Answer, Engine, Outcome
 from agent.worker.engines.engine_process import MESSAGE_BYTES
 from agent.worker.engines.process import EngineProcess
+from agent.worker.engines.settings import EngineSettings
 from agent.worker.errors import EngineFailed
 from agent.worker.sandbox.starvation import LONGER_TIMES
 from states.reasons import Rejection

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from agent.worker.camera.frames import SLOTS, Frame, FrameStore, Mailbox
 from agent.worker.engines.counters import Result
-from agent.worker.engines.engine import Answer, Engine, Outcome, ReleaseFiles
+from agent.worker.engines.engine import Answer, Engine, Outcome
 from agent.worker.engines.serving import Serving, Tenure
+from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.errors import EngineFailed
 from states.reasons import Rejection
 from tests.support.worker_harness import assert_balanced
