@@ -11,27 +11,26 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from agent.cloud.reporting import describe
 from agent.commands.explaining import NothingToExplain
 from agent.commands.inspection import Inspector
 from agent.config import Settings
-from agent.control import Method, Parameters
+from agent.control.errors import ControlError
+from agent.control.parameters import Method, Parameters, flag, optional_text
 from agent.gate import read_hold, write_hold
 from agent.journal.outbox import Kind, Message, Outbox
-from agent.journal.schema import utc_now
 from agent.remote.briefs import Document, brief_status, brief_story
 from agent.service.logs import STANDARD_ERROR, LogLevelName, level_of, set_level
 from agent.store.release_store import ReleaseStore
-from agent.worker.errors import ControlError
+from agent.wall_clock import utc_now
 from agent.worker_port.client import WorkerClient
 from agent.worker_port.signal import SignalWorker
 from states.conductor import Conductor
 from states.gates import Hold
 from states.orders import OrderRefused
 
-SOCKET_FILE = "agent.sock"
 SNAPSHOT_PATH = "edgeferry/snapshot"
 
 
@@ -94,7 +93,7 @@ class Operations:
     async def explain(self, parameters: Parameters) -> Document:
         """The story of an ``update`` (number or release id), or of the newest one."""
         update = parameters.get("update")
-        named = str(update) if type(update) is int else _text(parameters, "update")
+        named = str(update) if type(update) is int else optional_text(parameters, "update")
         try:
             return await self._inspect(lambda inspector: inspector.explain(named))
         except NothingToExplain as nothing:
@@ -115,13 +114,13 @@ class Operations:
     async def retry(self, parameters: Parameters) -> Document:
         """End a wait or forget a rejection; ``said`` tells which, for people."""
         try:
-            return {"said": self._conductor.retry(_text(parameters, "release"))}
+            return {"said": self._conductor.retry(optional_text(parameters, "release"))}
         except OrderRefused as refusal:
             raise ControlError("refused", str(refusal)) from refusal
 
     async def hold(self, parameters: Parameters) -> Document:
         """Keep releases from taking over; with ``what`` "everything" fetch nothing either."""
-        what = _text(parameters, "what") or Hold.ACTIVATION
+        what = optional_text(parameters, "what") or Hold.ACTIVATION
         if what not in {Hold.ACTIVATION, Hold.EVERYTHING}:
             raise ControlError(
                 "bad-request", f"what: {what!r} is neither activation nor everything"
@@ -151,11 +150,12 @@ class Operations:
 
     async def capture(self, parameters: Parameters) -> Document:
         """Keep samples (``on``) or none, until the worker starts again; or only look."""
-        return await self._own_worker("capture").capture(**_flag(parameters, "on"))
+        choice = {"on": flag(parameters, "on")} if "on" in parameters else {}
+        return await self._own_worker("capture").capture(**choice)
 
     async def log_level(self, parameters: Parameters) -> Document:
         """Log from ``level`` on, until the agent starts again or log.level is set; or only look."""
-        level = _text(parameters, "level")
+        level = optional_text(parameters, "level")
         if level is not None:
             if level not in get_args(LogLevelName):
                 known = ", ".join(get_args(LogLevelName))
@@ -197,26 +197,10 @@ class Operations:
 
     def _release(self, parameters: Parameters, name: str) -> str | None:
         """A release by its id, or by a beginning that only one release on disk has."""
-        given = _text(parameters, name)
+        given = optional_text(parameters, name)
         found = [r for r in self._store.releases() if given and r.startswith(given)]
         return found[0] if len(found) == 1 else given
 
     def _described(self, release_id: str | None) -> Document | None:
         release = self._store.contents(release_id) if release_id else None
         return describe(release, None) or ({"id": release_id} if release_id else None)
-
-
-def _text(parameters: Parameters, name: str) -> str | None:
-    value = parameters.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ControlError("bad-request", f"params.{name} is no text")
-    return value or None
-
-
-def _flag(parameters: Parameters, name: str) -> dict[str, Any]:
-    """A parameter that is true or false, if it is given."""
-    if name not in parameters:
-        return {}
-    if not isinstance(parameters[name], bool):
-        raise ControlError("bad-request", f"params.{name} is neither true nor false")
-    return {name: parameters[name]}

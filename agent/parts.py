@@ -29,7 +29,7 @@ def worker_of(
     return WorkerClient(
         worker.socket_path(state_dir),
         state_dir / "releases",
-        labels_file=f"{settings.device.labels_package}.txt",
+        labels_file=settings.device.names.labels_file,
         load_seconds=worker.load_seconds,
         answer_seconds=answer_seconds,
     )

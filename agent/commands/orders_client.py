@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agent.control import read_reply
-from agent.worker.errors import ControlError
+from agent.control.errors import ControlError
+from agent.control.lines import read_reply, request_line
+from agent.control.listening import AGENT_SOCKET
 
 ANSWER_SECONDS = 300.0
 """A roll back waits for an update that is just being switched, and for the worker to load."""
@@ -26,10 +26,9 @@ def ask_agent(state_dir: Path, operation: str, **parameters: object) -> dict[str
     Raises:
         AgentNotAsked: it does not run, may not be asked by this user, or refuses.
     """
-    path = state_dir / "agent.sock"
-    question = json.dumps({"id": 1, "method": operation, "params": parameters}).encode() + b"\n"
+    path = state_dir / AGENT_SOCKET
     try:
-        answer = _exchange(path, question)
+        answer = _exchange(path, request_line(operation, parameters))
     except (FileNotFoundError, ConnectionRefusedError):
         raise AgentNotAsked(
             f"no agent runs on {state_dir}; start it with `edgeferry run` "

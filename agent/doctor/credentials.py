@@ -9,12 +9,11 @@ from pathlib import Path
 from agent.credentials.renewal import is_due
 from agent.credentials.renewed import RenewedPairs
 from agent.credentials.sources import CertificateSource, PskSource, from_systemd
+from agent.credentials.watch import WARN_DAYS
 from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
 from agent.errors import ConfigurationError
 from protocol.credentials import KeyPair, PskCredential, project_of
 from protocol.errors import CredentialError
-
-WARN_DAYS = 14.0
 
 
 async def examine_credentials(patient: Patient) -> list[Finding]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from agent.doctor.finding import Finding, Patient, error, failed, ok, warning
+from agent.doctor.finding import Finding, Patient, error, ok, warning
 from agent.parts import open_store, worker_of
 from agent.worker.camera.capture import OPEN_SECONDS
 from agent.worker.settings import WorkerSettings
@@ -95,6 +95,4 @@ async def _probed(
     if process.returncode:
         return error(f"trying the {what} ended with status {process.returncode}", next_step)
     found = json.loads(answer)
-    return (
-        ok(found["ok"]) if "ok" in found else failed(Exception(f"{found['problem']}; {next_step}"))
-    )
+    return ok(found["ok"]) if "ok" in found else error(found["problem"], next_step)

@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from agent.control import Parameters
+from agent.control.errors import ControlError
+from agent.control.parameters import Parameters
 from agent.operations import Operation
 from agent.remote.begun import BegunBefore, BegunCalls
 from agent.remote.briefs import fitted
-from agent.worker.errors import ControlError
 from protocol.errors import LinkError, ProtocolError, TooManyRequests
 from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcCode, RpcResult

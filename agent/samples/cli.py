@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.commands.options import ConfigOption, JsonOption, settings_of
+from agent.wall_clock import utc_text
 
 if TYPE_CHECKING:
     from agent.journal.uploads import Sent
@@ -126,7 +127,7 @@ def _moment_before(age: str) -> str:
     if not match:
         raise typer.BadParameter(f"{age!r} is no time like 30m, 12h, 7d or 2w")
     then = datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(then)
 
 
 def register(app: typer.Typer) -> None:

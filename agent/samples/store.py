@@ -148,11 +148,6 @@ class SampleStore:
             self.delete(sample_id)
             total -= sizes[sample_id]
 
-    def usage(self) -> tuple[int, int]:
-        """How many samples there are and how many bytes they take."""
-        sizes = self._sizes()
-        return len(sizes), sum(sizes.values())
-
     def _next_serial(self) -> int:
         kept = (int(sample_id[:SERIAL_DIGITS]) for sample_id in self._sizes())
         # Those sent or deleted meanwhile count too, as far as this process knows of them.

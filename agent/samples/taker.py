@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import random
 import threading
@@ -17,13 +16,14 @@ from typing import Any
 from agent.samples.choice import Chooser, Why
 from agent.samples.settings import SampleChoice, SampleSettings
 from agent.samples.store import SampleStore
-from agent.store.files import Files, storage_errors
+from agent.store.files import Files, free_bytes, storage_errors
+from agent.wall_clock import utc_now
 from agent.worker.camera.frames import Frame, FrameStore
-from agent.worker.engines.counters import Result, utc_now
+from agent.worker.engines.counters import Result
 from agent.worker.jpeg import encode_jpeg
 from agent.worker.versions import ModelVersions
 from states.ports import Postponed
-from states.reasons import Transient
+from states.reasons import Transient, is_shortage
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +128,18 @@ class SampleTaker:
         try:
             yield
         except Postponed as reason:
-            self._failed += 1
-            if self._trouble is None:
-                log.error("samples can't be kept for now: %s", reason.detail)
-            self._trouble = reason.detail
+            self._fail(reason.detail)
+        except Exception as defect:
+            # Such as a picture for which there is no memory; the thread has to live on.
+            if not is_shortage(defect):
+                log.exception("a sample met an unforeseen error")
+            self._fail(f"{type(defect).__name__}: {defect}")
+
+    def _fail(self, detail: str) -> None:
+        self._failed += 1
+        if self._trouble is None:
+            log.error("samples can't be kept for now: %s", detail)
+        self._trouble = detail
 
     def _keep(self, order: _Order) -> None:
         try:
@@ -153,8 +161,8 @@ class SampleTaker:
             )
         folder = self._store.folder.parent
         with storage_errors(folder):
-            space = os.statvfs(folder)
-        if space.f_bavail * space.f_frsize - size < self._reserve_bytes:
+            left = free_bytes(folder) - size
+        if left < self._reserve_bytes:
             raise Postponed(
                 Transient.DISK_FULL,
                 f"{folder}: only the {self._reserve_bytes} bytes of device.reserve_bytes are free",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent.control import Parameters
+from agent.control.parameters import Parameters
 
 ANSWER_SECONDS = 0.2
 """Between the answer to ``restart`` and the end, so that the answer gets out."""

@@ -3,8 +3,7 @@
 WorkerError
  ├ RuntimeUnavailable   no TFLite runtime works on this machine
  ├ SourceError          the camera, film or folder gives no pictures (for now)
- ├ EngineFailed         an engine process crashed, hung or answered nonsense
- └ ControlError         a control request that can't be carried out
+ └ EngineFailed         an engine process crashed, hung or answered nonsense
 """
 
 from __future__ import annotations
@@ -32,15 +31,6 @@ class EngineFailed(WorkerError):  # noqa: N818
     """An engine process died, was silent for too long or could not classify a frame."""
 
     def __init__(self, reason: Rejection, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-class ControlError(WorkerError):
-    """A control request that can't be carried out; ``reason`` is part of the contract."""
-
-    def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.control import ControlServer
+from agent.control.errors import ControlError
+from agent.control.server import ControlServer
 from agent.samples.settings import SampleSettings
 from agent.samples.taker import SampleTaker
 from agent.service.notify import StatusLine, keep_watchdog, notify
@@ -16,13 +17,13 @@ from agent.worker.camera.frames import FrameStore, Mailbox
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.ending import Ending
 from agent.worker.engines.candidate import Loader
-from agent.worker.engines.engine import EngineSettings
 from agent.worker.engines.memory import Memory, watch_sizes
 from agent.worker.engines.recovery import Recovery
 from agent.worker.engines.serving import Serving
+from agent.worker.engines.settings import EngineSettings
 from agent.worker.engines.shadow import Shadow
 from agent.worker.engines.swap import Swapper
-from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable
+from agent.worker.errors import EngineFailed, RuntimeUnavailable
 from agent.worker.methods import ReleaseLayout, WorkerMethods
 from agent.worker.onlookers import Onlookers
 from agent.worker.settings import WorkerSettings
@@ -46,7 +47,7 @@ async def run_worker(
 
     Ends with SIGTERM, SIGINT or ``stop``; or because it was asked to start again: then True is
     returned, and whoever runs it has to do that. A release that can't be served is reported, and
-    another one waited for. Samples leave ``reserve_bytes`` of the disk free. Raises WorkerError
+    another one waited for. Samples leave ``reserve_bytes`` of the disk free. Raises SocketUnusable
     when the control socket can't be made.
     """
     layout, ending = (
@@ -174,12 +175,12 @@ async def _tell_statistics(
 
 def _engine_settings(settings: WorkerSettings) -> EngineSettings:
     return EngineSettings(
-        settings.runtime,
-        settings.num_threads,
-        settings.top_k,
-        settings.preprocessing,
-        settings.load_seconds,
-        settings.frame_seconds,
-        settings.watched_frame_seconds,
-        settings.engine_memory_bytes,
+        runtime=settings.runtime,
+        num_threads=settings.num_threads,
+        top_k=settings.top_k,
+        preprocessing=settings.preprocessing,
+        load_seconds=settings.load_seconds,
+        frame_seconds=settings.frame_seconds,
+        watched_frame_seconds=settings.watched_frame_seconds,
+        memory_bytes=settings.engine_memory_bytes,
     )

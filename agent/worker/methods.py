@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from agent.control import Method, Parameters
+from agent.control.errors import ControlError
+from agent.control.parameters import Method, Parameters, flag, required_text, whole_number
 from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
 from agent.worker.camera.capture import Capture
 from agent.worker.camera.frames import FrameStore
 from agent.worker.engines.counters import Result
-from agent.worker.engines.engine import ReleaseFiles
 from agent.worker.engines.memory import Memory
 from agent.worker.engines.recovery import Recovery
 from agent.worker.engines.serving import RESULTS_KEPT, Serving
+from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.engines.shadow import Shadow
 from agent.worker.engines.swap import Swapper
-from agent.worker.errors import ControlError
 from agent.worker.jpeg import encode_jpeg
 from agent.worker.model.tensors import Picture
 
@@ -55,7 +55,10 @@ class ReleaseLayout:
 
     def requested(self, parameters: Parameters) -> ReleaseFiles:
         """The release of a ``prepare`` request; only what the agent has put among its releases."""
-        release, folder = _text(parameters, "release"), Path(_text(parameters, "folder"))
+        release, folder = (
+            required_text(parameters, "release"),
+            Path(required_text(parameters, "folder")),
+        )
         allowed = (self.state_dir / "releases").resolve()
         try:
             resolved = folder.resolve()
@@ -109,16 +112,16 @@ class WorkerMethods:
 
     async def commit(self, parameters: Parameters) -> dict[str, Any]:
         """Switch to the prepared release; ``watch`` keeps the one before warm."""
-        release, watch = _text(parameters, "release"), _flag(parameters, "watch")
+        release, watch = required_text(parameters, "release"), flag(parameters, "watch")
         return await self.swapper.commit(release, watch=watch)
 
     async def settle(self, parameters: Parameters) -> dict[str, Any]:
         """The commit window is over: let go of the release before."""
-        return await self.swapper.settle(_text(parameters, "release"))
+        return await self.swapper.settle(required_text(parameters, "release"))
 
     async def abort(self, parameters: Parameters) -> dict[str, Any]:
         """Let go of a prepared release."""
-        return await self.swapper.abort(_text(parameters, "release"))
+        return await self.swapper.abort(required_text(parameters, "release"))
 
     async def reload(self, _parameters: Parameters) -> dict[str, Any]:
         """Load the active release anew, beside the engine that serves."""
@@ -144,13 +147,16 @@ class WorkerMethods:
 
     async def results(self, parameters: Parameters) -> dict[str, Any]:
         """The newest results in order; ``after`` leaves out frames up to that number."""
-        limit, after = _number(parameters, "limit", RESULTS_KEPT), _number(parameters, "after", -1)
+        limit, after = (
+            whole_number(parameters, "limit", RESULTS_KEPT),
+            whole_number(parameters, "after", -1),
+        )
         wanted = [result for result in self.serving.results if result.frame > after]
         return {"results": [result.to_json() for result in wanted[-limit:]] if limit > 0 else []}
 
     async def snapshot(self, parameters: Parameters) -> dict[str, Any]:
         """The last frame as JPEG, with what it was taken for; ``annotated``: small, with words."""
-        annotated = _flag(parameters, "annotated")
+        annotated = flag(parameters, "annotated")
         last = self.serving.last_frame()
         if last is None:
             raise ControlError(
@@ -187,25 +193,3 @@ class WorkerMethods:
             "fell_back": self.recovery.fell_back,
             **self.more_figures(),
         }
-
-
-def _text(parameters: Parameters, name: str) -> str:
-    value = parameters.get(name)
-    if not isinstance(value, str) or not value:
-        raise ControlError("bad-request", f"params.{name} is missing or no text")
-    return value
-
-
-def _number(parameters: Parameters, name: str, default: int) -> int:
-    value = parameters.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ControlError("bad-request", f"params.{name} is no whole number")
-    return value
-
-
-def _flag(parameters: Parameters, name: str) -> bool:
-    """A parameter that is true or false, false when not given. Raises ControlError."""
-    value = parameters.get(name, False)
-    if not isinstance(value, bool):
-        raise ControlError("bad-request", f"params.{name} is neither true nor false")
-    return value

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from agent.control import Method, Parameters
+from agent.control.errors import ControlError
+from agent.control.parameters import Method, Parameters
 from agent.faults import explain
 from agent.samples.settings import SampleChoice
 from agent.samples.taker import SampleTaker
 from agent.worker.camera.frames import FrameStore
 from agent.worker.engines.counters import Result
-from agent.worker.errors import ControlError
 from agent.worker.jpeg import small_jpeg
 from agent.worker.log_lines import LogLines
 from agent.worker.methods import WorkerMethods
 from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
-from agent.worker.preview.annotate import Caption, annotated
+from agent.worker.preview.annotate import annotated, caption
 from agent.worker.preview.settings import PreviewSettings
 from agent.worker.versions import ModelVersions
 
@@ -68,11 +68,7 @@ class Onlookers:
 
     def draw(self, result: Result | None, picture: Picture) -> bytes:
         """The picture with what it was taken for and what there is to notice, as a small JPEG."""
-        label, confidence = result.top[0] if result else (None, 0.0)
-        release = self._versions.describe(result.release) if result else ""
-        notices = self._notices.current(time.monotonic())
-        caption = Caption(label, confidence, release, notices[0] if notices else None)
-        return small_jpeg(annotated(picture, caption))
+        return small_jpeg(annotated(picture, caption(result, self._notices, self._versions)))
 
     async def capture(self, parameters: Parameters) -> dict[str, Any]:
         """Keep samples or keep none, or others: keys of ``[samples]``, as far as they are given.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.control import read_reply
-from agent.worker.errors import ControlError
+from agent.control.errors import ControlError
+from agent.control.lines import read_reply, request_line
 from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.figures import FigureReader
-from states.ports import Evidence, Postponed, Rejected, WorkerFigures
+from states.figures import WorkerFigures
+from states.ports import Evidence, Postponed, Rejected
 from states.reasons import Rejection, Transient
 
 ANSWER_LIMIT = 8 << 20
@@ -87,9 +87,13 @@ class WorkerClient:
         """The newest classified pictures. Raises Postponed when the worker is away."""
         return await self._ask("results", self._answer_seconds, limit=limit)
 
-    async def log_lines(self) -> dict[str, Any]:
-        """What it warned of since the last call. Raises Postponed when the worker is away."""
-        return await self._ask("log-lines", self._answer_seconds)
+    async def log_lines(self, instance: str | None, last: int, wait: int) -> dict[str, Any]:
+        """What it warned of after that line, or within ``wait`` seconds from now.
+
+        Raises Postponed when the worker is away.
+        """
+        seconds = wait + self._answer_seconds
+        return await self._ask("log-lines", seconds, instance=instance, last=last, wait=wait)
 
     async def reload(self, _release_id: str) -> Evidence:
         """Load what serves anew. Raises Postponed or Rejected; the old engine serves on then."""
@@ -125,10 +129,9 @@ class WorkerClient:
             writer.close()
 
     async def _ask(self, method: str, seconds: float, **params: object) -> dict[str, Any]:
-        question = {"id": 1, "method": method, "params": params}
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._exchange(json.dumps(question).encode() + b"\n")
+                answer = await self._exchange(request_line(method, params))
         except TimeoutError:
             raise Postponed(
                 Transient.WORKER_AWAY, f"the worker did not answer {method} within {seconds:g} s"

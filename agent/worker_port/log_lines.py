@@ -17,7 +17,12 @@ from states.ports import Postponed
 
 logger = logging.getLogger(__name__)
 
+WAIT_SECONDS = 30
+"""How long the worker puts its answer off while it has nothing to say."""
+PAUSE_SECONDS = 0.2
+"""Between two answers, so that lines that come in a row are taken together."""
 LOOK_SECONDS = 5.0
+"""How soon a worker that is away is looked for again."""
 AWAY_LOOKS = 6
 """Looks in vain after which a worker is no longer just starting again."""
 
@@ -31,57 +36,64 @@ class Line(BaseModel):
 
 
 class Lines(BaseModel):
-    """What the worker said since the last look; ``instance`` tells one start from the next."""
+    """What has not arrived of what the worker said, as :mod:`agent.worker.log_lines` tells it."""
 
     instance: str
     lines: list[Line]
     left_out: NonNegativeInt
+    last: NonNegativeInt
 
 
 class LineSource(Protocol):
     """The worker, as far as it is asked here."""
 
-    async def log_lines(self) -> dict[str, Any]:
-        """Its warnings since the last call. Raises Postponed when it is away."""
+    async def log_lines(self, instance: str | None, last: int, wait: int) -> dict[str, Any]:
+        """Its warnings after the ``last`` one of this ``instance``, as soon as there are any.
+
+        Without any it answers after ``wait`` seconds. Raises Postponed when it is away.
+        """
 
 
 class WorkerLines:
-    """Asks the worker for its lines, and says when it ended or stays away. ``cloud`` takes them."""
+    """Takes the worker's lines, and says when it ended or stays away. ``cloud`` gets them."""
 
     def __init__(self, worker: LineSource, cloud: logging.Handler) -> None:
         self._worker = worker
         self._cloud = cloud
         self._in_vain = 0
         self._instance: str | None = None
+        self._last = 0
         self._trouble = Trouble(logger, "the worker")
 
     async def run(self) -> None:
         """Hand lines on, for ever."""
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            heard = await self.look()
+            await asyncio.sleep(PAUSE_SECONDS if heard else LOOK_SECONDS)
 
-    async def look(self) -> None:
-        """Take what there is now."""
+    async def look(self) -> bool:
+        """Take what there is, or comes soon; False when the worker could not be heard."""
         try:
-            said = Lines(**await self._worker.log_lines())
+            answer = await self._worker.log_lines(self._instance, self._last, WAIT_SECONDS)
+            said = Lines(**answer)
         except (WorkerProtocolError, ValidationError) as odd:
             self._trouble.failed(odd)
-            return
+            return False
         except Postponed as away:
             self._in_vain += 1
             if self._in_vain >= AWAY_LOOKS:
                 self._trouble.failed(away)
-            return
+            return False
         self._in_vain = 0
         self._trouble.recovered()
         self._hand_on(said)
+        return True
 
     def _hand_on(self, said: Lines) -> None:
         if self._instance not in {None, said.instance}:
             # Asked for or not: what was counted and not told yet is gone.
             logger.warning("the worker ended, and was started again")
-        self._instance = said.instance
+        self._instance, self._last = said.instance, said.last
         if said.left_out:
             text = f"{said.left_out} lines of the worker were left out; its own log has them"
             self._tell(Line(level=logging.WARNING, logger=__name__, message=text))

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.control import LINE_BYTES, ControlServer
-from agent.worker.camera.sources import Drawn
-from agent.worker.errors import WorkerError
+from agent.control.errors import SocketUnusable
+from agent.control.lines import LINE_BYTES
+from agent.control.server import ControlServer
+from agent.worker.camera.picture_sources import Drawn
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import Refused, WorkerClient, write_release
 from tests.support.worker_harness import running_worker
@@ -47,21 +48,21 @@ async def test_a_socket_left_by_a_killed_worker_is_replaced(tmp_path: Path) -> N
 
 async def test_a_second_worker_does_not_take_the_socket_of_the_first(tmp_path: Path) -> None:
     async with running_worker(tmp_path) as worker:
-        with pytest.raises(WorkerError, match="another process"):
+        with pytest.raises(SocketUnusable, match="another process"):
             ControlServer().listen(tmp_path / "worker.sock", group=False)
         assert (await worker.client.call("status"))["state"] == "waiting"
 
 
 async def test_a_file_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "worker.sock").write_text("precious")
-    with pytest.raises(WorkerError, match="no socket"):
+    with pytest.raises(SocketUnusable, match="no socket"):
         ControlServer().listen(tmp_path / "worker.sock", group=False)
     assert (tmp_path / "worker.sock").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["x" * 120, "missing/worker.sock"])
 async def test_a_path_that_can_hold_no_socket_is_told(tmp_path: Path, name: str) -> None:
-    with pytest.raises(WorkerError, match="socket"):
+    with pytest.raises(SocketUnusable, match="socket"):
         ControlServer().listen(tmp_path / name, group=False)
 
 
@@ -110,6 +111,24 @@ async def test_arbitrary_lines_never_cost_the_connection(tmp_path: Path) -> None
         assert asking.result(10) == {"fine": True}
 
     await asyncio.to_thread(survives)
+    await client.close()
+    await server.close()
+
+
+async def test_a_defect_is_answered_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(_parameters: dict[str, object]) -> dict[str, object]:
+        raise KeyError("nobody thought of this")
+
+    server = ControlServer()
+    server.listen(tmp_path / "s", group=False)
+    await server.serve({"ask": answer})
+    client = await WorkerClient.connect(tmp_path / "s")
+    async with asyncio.timeout(10):
+        with pytest.raises(Refused, match="internal-error: KeyError"):
+            await client.call("ask")
+    assert "nobody thought of this" in caplog.text
     await client.close()
     await server.close()
 

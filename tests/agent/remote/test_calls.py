@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control import Parameters
+from agent.control.errors import ControlError
+from agent.control.parameters import Parameters
 from agent.operations import Operation
 from agent.remote import calls as desk
 from agent.remote.begun import BEGUN_FACT, KEPT, BegunCalls
 from agent.remote.briefs import MOST_BYTES, fitted
 from agent.remote.calls import RemoteCalls, named
-from agent.worker.errors import ControlError
 from protocol.errors import LinkLost
 from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcCode, RpcResult, encode_result

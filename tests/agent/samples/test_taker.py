@@ -13,10 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.commands.device import device_app
+from agent.samples import taker
 from agent.samples.settings import SampleSettings
 from agent.samples.store import Sample, SampleStore
 from agent.store.files import Files
-from agent.worker.camera.sources import Drawn
+from agent.worker.camera.picture_sources import Drawn
+from agent.worker.jpeg import encode_jpeg
 from tests.support.json_outputs import read_output
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import Refused, write_release
@@ -111,6 +113,26 @@ async def test_samples_are_kept_again_once_the_disk_allows(
         status = await until_kept(worker, 2)
         assert status["samples"]["trouble"] is None
     assert "samples are kept again" in caplog.messages
+
+
+async def test_a_picture_that_takes_too_much_memory_costs_itself_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[Exception] = [MemoryError(), ValueError("nobody thought of this")]
+
+    def encode(*args: Any) -> bytes:
+        if failures:
+            raise failures.pop(0)
+        return encode_jpeg(*args)
+
+    monkeypatch.setattr(taker, "encode_jpeg", encode)
+    async with sampling(tmp_path) as worker:
+        await worker.serve("a")
+        status = await until_kept(worker, 2)
+        assert_balanced(status)
+    assert status["samples"]["missed"] >= 2
+    assert status["samples"]["trouble"] is None
+    assert "nobody thought of this" in caplog.text
 
 
 async def test_a_worker_started_again_clears_what_a_power_cut_left(tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.config import DeviceSettings, Settings
+from agent.control.parameters import Parameters
+from agent.control.server import ControlServer
+from agent.parts import open_store, worker_of
 from agent.worker_port.errors import WorkerProtocolError
 from agent.worker_port.figures import FigureReader
 from states.ports import Postponed
@@ -90,6 +94,27 @@ def test_the_same_labels_in_another_order_are_the_same_set(
     beside = reader.read(newer).comparison
     assert beside is not None
     assert not beside.same_labels
+
+
+async def test_the_labels_are_looked_for_under_the_name_the_store_gives_them(
+    tmp_path: Path,
+) -> None:
+    device = DeviceSettings(state_dir=tmp_path, labels_package="my labels")
+    settings = Settings(device=device)
+    for release, labels in (("new", "red\nblue\n"), ("old", "red\ngreen\n")):
+        (tmp_path / "releases" / release).mkdir(parents=True)
+        (tmp_path / "releases" / release / "my%20labels.txt").write_text(labels)
+
+    async def status(_parameters: Parameters) -> dict[str, Any]:
+        return STATUS
+
+    server = ControlServer()
+    server.listen(settings.worker.socket_path(tmp_path), group=False)
+    await server.serve({"status": status})
+    figures = await worker_of(settings, open_store(settings)).figures()
+    await server.close()
+    assert figures.comparison is not None
+    assert not figures.comparison.same_labels
 
 
 def test_a_worker_that_went_back_says_from_what_and_why(reader: FigureReader) -> None:

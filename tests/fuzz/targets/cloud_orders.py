@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from agent.config import Settings
+from agent.control.errors import ControlError
 from agent.operations import Operations
 from agent.remote.briefs import MOST_BYTES, fitted
 from agent.remote.calls import named
 from agent.remote.desired import wish_of
 from agent.remote.keys import REMOTE_KEYS, merge
-from agent.worker.errors import ControlError
 from protocol.device_settings import (
     DeviceSettings,
     SettingsStatus,

@@ -11,13 +11,16 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, cast
 
+from agent.assembly import Agent
 from agent.config import Settings
-from agent.control import LINE_BYTES, ControlServer, Parameters
-from agent.daemon import Agent
+from agent.control.lines import LINE_BYTES
+from agent.control.parameters import Parameters
+from agent.control.server import ControlServer
 from agent.operations import Operations
 from agent.samples.settings import SampleChoice
 from agent.store.names import PackageNames
-from agent.worker.engines.engine import ReleaseFiles
+from agent.worker import log_lines
+from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.methods import ReleaseLayout, WorkerMethods
 from agent.worker.onlookers import Onlookers
 from agent.worker.preview.settings import PreviewSettings
@@ -114,6 +117,7 @@ def seeds() -> Iterator[bytes]:
         "results": {"limit": 3, "after": 7},
         "snapshot": {"annotated": True},
         "capture": {"on": True, "below": 0.5},
+        "log-lines": {"instance": "i1", "last": 3, "wait": 9},
         "fly": {},
     }
     for number, methods in enumerate((agent, worker)):
@@ -160,6 +164,7 @@ async def _worker(state_dir: Path) -> Path:
     onlookers = Onlookers(PreviewSettings(), cast("Any", _Samples()), versions, lambda _: None)
     table = {**methods.table(), **onlookers.table()}
     del table["status"], table["tallies"]  # They look at engines, and take nothing.
+    log_lines.LONGEST_WAIT_SECONDS = 0
     control = ControlServer()
     control.listen(state_dir / "worker.sock", group=False)
     await control.serve(table)

@@ -1,39 +1,29 @@
-"""The control socket of worker and agent: newline-delimited JSON over UNIX, many clients at once.
-
-A request is ``{"id": …, "method": "…", "params": {…}}``, its reply ``{"id": …, "result": {…}}`` or
-``{"id": …, "error": {"reason": "…", "detail": "…"}}``. Requests of one client are carried out side
-by side. A client that sent ``subscribe`` also gets events: ``{"event": "…", …}``.
-"""
+"""Serves a control socket: many clients at once, the requests of each side by side."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import socket
-import stat
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.worker.errors import ControlError, EngineFailed, RuntimeUnavailable, WorkerError
+from agent.control.errors import ControlError
+from agent.control.lines import LINE_BYTES, as_line, read_request
+from agent.control.listening import listen, remove
+from agent.control.parameters import Method
+from agent.worker.errors import EngineFailed, RuntimeUnavailable
 from states.ports import Postponed, Rejected
 
 log = logging.getLogger(__name__)
 
-LINE_BYTES = 65536
 REQUESTS_AT_ONCE = 16
 # A subscriber that reads nothing is let go rather than remembered for.
 UNREAD_BYTES = 1 << 20
 # Without a free descriptor asyncio tries so many times a second to accept a client, and logs each.
 BACKLOG = 4
-LONGEST_SOCKET_PATH = 107
-LONGEST_TEXT = 4000
-
-Parameters = dict[str, Any]
-Method = Callable[[Parameters], Awaitable[dict[str, Any]]]
 
 
 class ControlServer:
@@ -46,8 +36,11 @@ class ControlServer:
         self._listener: socket.socket | None = None
 
     def listen(self, path: Path, *, group: bool) -> None:
-        """Make the socket; only this user may connect, or its group as well. Raises WorkerError."""
-        self._listener = _listen(path, 0o660 if group else 0o600)
+        """Make the socket; only this user may connect, or its group as well.
+
+        Raises SocketUnusable.
+        """
+        self._listener = listen(path, 0o660 if group else 0o600)
 
     async def serve(self, methods: Mapping[str, Method]) -> None:
         """Answer whoever connects. Called after :meth:`listen`."""
@@ -71,7 +64,7 @@ class ControlServer:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        _remove(listener)
+        remove(listener)
         if self._server:
             self._server.close()
         listener.close()
@@ -139,8 +132,6 @@ class _Client:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.release()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a control request met a defect", exc_info=error)
 
     async def _line(self) -> bytes | None:
         """The next line, b"" for one that is too long, None at the end."""
@@ -166,7 +157,7 @@ class _Client:
     async def _carry_out(self, line: bytes) -> None:
         number: object = None
         try:
-            request = _decode(line)
+            request = read_request(line)
             number = request.get("id")
             result = await self._call(request)
         except ControlError as error:
@@ -175,6 +166,10 @@ class _Client:
             self._write_error(number, str(error.reason), error.detail)
         except (RuntimeUnavailable, OSError) as error:
             self._write_error(number, "unavailable", str(error))
+        except Exception as defect:
+            log.exception("a control request met a defect")
+            detail = f"{type(defect).__name__}; the log of whoever was asked has it"
+            self._write_error(number, "internal-error", detail)
         else:
             self._write({"id": number, "result": result})
         with suppress(ConnectionError):
@@ -197,89 +192,4 @@ class _Client:
 
     def _write(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps(message).encode() + b"\n")
-
-
-def _decode(line: bytes) -> dict[str, Any]:
-    if not line:
-        raise ControlError("bad-request", f"the line is longer than {LINE_BYTES} bytes")
-    try:
-        request = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ControlError("bad-request", f"the line is no JSON: {error}") from error
-    if not isinstance(request, dict):
-        raise ControlError("bad-request", "the line is no JSON object")
-    return request
-
-
-def read_reply(answer: bytes) -> dict[str, Any]:
-    """The result in the line that answers a request.
-
-    Raises ControlError for an error, its detail fit to be logged and stored; ValueError for a line
-    that is no reply.
-    """
-    try:
-        reply = json.loads(answer)
-        if "error" not in reply:
-            return dict(reply["result"])
-        reason, detail = (str(reply["error"][name]) for name in ("reason", "detail"))
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"no reply: {answer[:200]!r}") from error
-    raise ControlError(
-        *(text[:LONGEST_TEXT].encode(errors="replace").decode() for text in (reason, detail))
-    )
-
-
-def _listen(path: Path, mode: int) -> socket.socket:
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        raise WorkerError(
-            f"the socket path {path} has more than {LONGEST_SOCKET_PATH} bytes; "
-            "set a shorter device.state_dir, or worker.socket if it is the worker's"
-        )
-    _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
-    try:
-        with _can_be_made(path):
-            listener.bind(str(path))
-            listener.listen()
-    except WorkerError:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener
-
-
-@contextmanager
-def _can_be_made(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkerError(f"the control socket {path} can't be made: {error.strerror}") from error
-
-
-def _remove(listener: socket.socket) -> None:
-    path = listener.getsockname()
-    try:
-        Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        # The next start removes what nobody listens on.
-        log.warning("the control socket %s stays behind: %s", path, error.strerror)
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that a killed process left behind, and nothing else."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise WorkerError(f"{path} is no socket, so none can be made there; remove it")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            with _can_be_made(path):
-                path.unlink(missing_ok=True)
-            return
-    raise WorkerError(f"another process serves {path}; stop it first")
+            self._writer.write(as_line(message))
