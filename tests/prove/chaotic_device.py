@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.assembly import Agent
-
 from agent.config import Settings
 from demo.fleet import Enrolled
 from states.figures import WorkerFigures

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.assembly import LoopClock
-
 from agent.config import Settings
 from agent.gate import FileGate
 from agent.journal.journal import SqliteJournal

@@ -15,7 +15,6 @@ from enum import Enum, auto
 from pathlib import Path
 
 from agent.assembly import LoopClock
-
 from agent.cloud.reporting import Announcer
 from agent.download.checkpoint import CheckpointPace
 from agent.download.delta_fetcher import DeltaFetcher

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.assembly import Agent
-
 from agent.commands.inspection import Inspector
 from agent.config import Settings
 from localcloud.cloud import LocalCloud

@@ -131,7 +131,10 @@ def _put_rows(root: Form, heading: str) -> None:
             target = target.parts.setdefault(name, Form())
         before = set(root.parts)
         _fill(target, kind)
-        if target is root and "may be missing" in kind:  # said of every field that is included
+        if target is not root:
+            target.may_be_null = "also null" in kind
+            target.may_be_missing = "may be missing" in kind
+        elif "may be missing" in kind:  # said of every field that is included, not of the whole
             for name in set(root.parts) - before:
                 root.parts[name].may_be_missing = True
 
@@ -143,8 +146,6 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _fill(target: Form, kind: str) -> None:
-    target.may_be_null = "also null" in kind
-    target.may_be_missing = "may be missing" in kind
     first = kind.split(",")[0]
     if shared := _SHARED.match(first):
         _put_rows(target, shared[1])
