@@ -135,16 +135,9 @@ def decode_settings_status(
     Raises CodecError naming the field.
     """
     fields = Fields(load_document(payload, content_format, "settings status"), "settings status")
-    listed = fields.find("errors")
-    if not isinstance(listed, list | tuple | None):
-        raise CodecError(f"{fields.place('errors')}: must be an array")
-    if listed is not None and len(listed) > MAX_SETTINGS:
-        raise CodecError(
-            f"{fields.place('errors')}: {len(listed)} are more than the {MAX_SETTINGS} accepted"
-        )
     errors = tuple(
         _decode_error(Fields(item, f"settings status.errors[{index}]"))
-        for index, item in enumerate(listed or ())
+        for index, item in enumerate(fields.array("errors", most=MAX_SETTINGS, default=()))
     )
     version = fields.find("version")
     return SettingsStatus(

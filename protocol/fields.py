@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import TypeVar
 
@@ -76,6 +76,19 @@ class Fields:
     def optional_text(self, *names: Key, limit: int) -> str | None:
         """Like text(), but a missing field is None."""
         return None if self.find(*names) is None else self.text(*names, limit=limit)
+
+    def array(
+        self, *names: Key, most: int, default: Sequence[object] | None = None
+    ) -> Sequence[object]:
+        """At most ``most`` items; a missing one is the default, or an error without a default."""
+        found = self._require(default, *names)
+        if not isinstance(found, list | tuple):
+            raise CodecError(f"{self.place(*names)}: must be an array, not {type(found).__name__}")
+        if len(found) > most:
+            raise CodecError(
+                f"{self.place(*names)}: {len(found)} are more than the {most} accepted; send fewer"
+            )
+        return found
 
     def _require(self, default: object, *names: Key) -> object:
         value = self.find(*names)

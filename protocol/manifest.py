@@ -122,17 +122,7 @@ def is_sha256(text: str) -> bool:
 
 
 def _components(fields: Fields) -> tuple[Component, ...]:
-    listed = fields.find(*_COMPONENTS)
-    where = fields.place(*_COMPONENTS)
-    if listed is None:
-        return ()
-    if not isinstance(listed, list | tuple):
-        raise CodecError(f"{where}: must be an array, not {type(listed).__name__}")
-    if len(listed) > MAX_COMPONENTS:
-        raise CodecError(
-            f"{where}: {len(listed)} are more than the {MAX_COMPONENTS} accepted;"
-            " deploy fewer packages"
-        )
+    listed = fields.array(*_COMPONENTS, most=MAX_COMPONENTS, default=())
     components = tuple(
         _component(Fields(item, f"manifest.components[{index}]"))
         for index, item in enumerate(listed)

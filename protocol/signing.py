@@ -24,7 +24,6 @@ from protocol.statements import (
     KeyList,
     ReleaseStatement,
     S,
-    array,
     canonical,
     checked_key,
     decoded,
@@ -59,7 +58,7 @@ class Envelope:
         """Read an envelope; ``where`` names it in errors. Raises CodecError."""
         fields = Fields(document, where)
         signatures = []
-        for index, item in enumerate(array(fields, "signatures", MOST_SIGNATURES)):
+        for index, item in enumerate(fields.array("signatures", most=MOST_SIGNATURES)):
             entry = Fields(item, f"{where}.signatures[{index}]")
             key = checked_key(entry.text("keyid", limit=MAX_TEXT))
             signatures.append((key, _bytes(entry, "sig")))
@@ -141,7 +140,7 @@ def decode_document(content: bytes) -> SignatureDocument:
     fields = Fields(load_document(content, ContentFormat.JSON, "signature"), "signature")
     release = Envelope.from_json(fields.find("release"), "signature.release")
     key_lists = []
-    for index, item in enumerate(array(fields, "keys", MOST_SIGNATURES)):
+    for index, item in enumerate(fields.array("keys", most=MOST_SIGNATURES)):
         where = f"signature.keys[{index}]"
         key_lists.append(opened(KeyList, Envelope.from_json(item, where), where))
     return SignatureDocument(

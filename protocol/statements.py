@@ -59,7 +59,7 @@ class ReleaseStatement:
     def decode(cls, payload: bytes) -> ReleaseStatement:
         """Raises CodecError, also for any other form than that of :meth:`encode`."""
         fields = _statement(payload, "release")
-        listed = array(fields, "packages", MAX_COMPONENTS)
+        listed = fields.array("packages", most=MAX_COMPONENTS)
         packages = [_package(item, f"release.packages[{i}]") for i, item in enumerate(listed)]
         if len({package.name for package in packages}) < len(packages):
             raise CodecError("release.packages: a package is named twice")
@@ -90,7 +90,7 @@ class KeyList:
         """Raises CodecError, also for any other form than that of :meth:`encode`."""
         fields = _statement(payload, "keys")
         root_keys, release_keys = (
-            tuple(checked_key(key) for key in array(fields, name, MOST_KEYS))
+            tuple(checked_key(key) for key in fields.array(name, most=MOST_KEYS))
             for name in ("root_keys", "release_keys")
         )
         if not root_keys or not release_keys:
@@ -136,14 +136,6 @@ def decoded(text: str) -> bytes | None:
 def canonical(document: object) -> bytes:
     """JSON without white space, members in alphabetical order, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def array(fields: Fields, name: str, most: int) -> list[object]:
-    """A field that is an array of at most ``most``. Raises CodecError."""
-    found = fields.find(name)
-    if not isinstance(found, list) or len(found) > most:
-        raise CodecError(f"{fields.place(name)}: must be an array of at most {most}")
-    return found
 
 
 S = TypeVar("S", ReleaseStatement, KeyList)

@@ -62,6 +62,12 @@ def text(content: str, classes: str = "", tag: str = "span") -> ui.element:
     return element
 
 
+def gone(visit: Visit, here: str, what: str) -> None:
+    """The page of something that is not there, such as a "device"."""
+    with frame(visit, here, f"No such {what}"), card():
+        empty("search_off", f"There is no such {what}", "It may have been deleted.")
+
+
 def ago(moment: str | None, never: str = "never") -> None:
     """A time as how long ago it was; the browser keeps it true."""
     if moment is None:

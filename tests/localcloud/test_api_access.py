@@ -7,7 +7,7 @@ import pytest
 
 from localcloud.settings import CloudSettings
 from tests.localcloud.conftest import SETTINGS
-from tests.support.cloud import Bench, Operator
+from tests.support.cloud import Bench, Operator, http_client
 
 
 def _assert_error(answer: httpx.Response, status: int, code: int, part: str) -> None:
@@ -19,21 +19,21 @@ def _assert_error(answer: httpx.Response, status: int, code: int, part: str) -> 
 
 
 async def test_a_request_without_a_key_is_unauthenticated(bench: Bench) -> None:
-    async with httpx.AsyncClient(base_url=bench.cloud.http_url) as stranger:
+    async with http_client(bench.cloud.http_url) as stranger:
         answer = await stranger.get("/v1/projects")
     _assert_error(answer, 401, 16, "no API key")
 
 
 async def test_a_wrong_key_is_unauthenticated(bench: Bench) -> None:
     headers = {"x-api-key": bench.cloud.api_key[:-1] + "!"}
-    async with httpx.AsyncClient(base_url=bench.cloud.http_url, headers=headers) as stranger:
+    async with http_client(bench.cloud.http_url, headers) as stranger:
         answer = await stranger.get("/v1/projects")
     _assert_error(answer, 401, 16, "unknown")
 
 
 async def test_the_key_works_as_a_bearer_token_too(bench: Bench) -> None:
     headers = {"Authorization": f"bearer {bench.cloud.api_key}"}
-    async with httpx.AsyncClient(base_url=bench.cloud.http_url, headers=headers) as client:
+    async with http_client(bench.cloud.http_url, headers) as client:
         answer = await client.get("/v1/projects/warehouse")
     project = answer.json()["data"]
     assert (project["id"], project["name"], project["organizationId"]) == (
@@ -100,7 +100,7 @@ async def test_a_new_key_works_until_it_is_deleted(bench: Bench, operator: Opera
     assert made["id"] in [key["id"] for key in listed]
     assert all("key" not in key for key in listed), "secrets are shown once only"
     headers = {"x-api-key": made["key"]}
-    async with httpx.AsyncClient(base_url=bench.cloud.http_url, headers=headers) as robot:
+    async with http_client(bench.cloud.http_url, headers) as robot:
         assert (await robot.get("/v1/projects")).status_code == 200
         itself = await robot.delete(f"/v1{path}/{made['id']}")
         _assert_error(itself, 403, 7, "itself")
@@ -170,6 +170,6 @@ class TestSmallUploads:
         _assert_error(answer, 413, 8, "larger than")
 
     async def test_strangers_may_not_fill_the_memory(self, bench: Bench) -> None:
-        async with httpx.AsyncClient(base_url=bench.cloud.http_url) as stranger:
+        async with http_client(bench.cloud.http_url) as stranger:
             answer = await stranger.post("/v1/artifacts", content=bytes(65_537))
         _assert_error(answer, 413, 8, "larger than 65536")

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from localcloud.cloud import LocalCloud
@@ -18,7 +17,7 @@ from localcloud.errors import DataDirectoryError
 from protocol.client import connect
 from protocol.formats import ContentFormat
 from tests.localcloud.conftest import SETTINGS
-from tests.support.cloud import Bench, Operator, get
+from tests.support.cloud import Bench, Operator, get, http_client
 from tests.support.json_outputs import read_output
 
 MODEL = bytes(5000)
@@ -162,7 +161,7 @@ async def test_a_restart_keeps_the_server_certificate_and_the_key(tmp_path: Path
     async with LocalCloud(tmp_path, SETTINGS) as second:
         assert (second.api_key, second.server_ca.read_bytes()) == (key, ca)
         headers = {"x-api-key": key}
-        async with httpx.AsyncClient(base_url=second.http_url, headers=headers) as client:
+        async with http_client(second.http_url, headers) as client:
             assert (await client.get("/v1/projects")).status_code == 200
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -32,17 +32,17 @@ class TestDevice:
     credential: PskCredential
 
 
+def http_client(base_url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
+    """A client that waits as long as a busy machine takes."""
+    # It is plain HTTP; without this each client would load the system's trust store.
+    return httpx.AsyncClient(base_url=base_url, headers=headers, verify=False, timeout=PATIENCE)
+
+
 class Operator:
     """The management API with one key, as an operator's program would use it."""
 
     def __init__(self, base_url: str, key: str, project: str, organization: str) -> None:
-        # It is plain HTTP; without this each client would load the system's trust store.
-        self.http = httpx.AsyncClient(
-            base_url=f"{base_url}/v1",
-            headers={"x-api-key": key},
-            verify=False,
-            timeout=PATIENCE,
-        )
+        self.http = http_client(f"{base_url}/v1", {"x-api-key": key})
         self.project = f"/projects/{project}"
         self.owned = f"/organizations/{organization}/projects/{project}"
         self._project_id = project

@@ -11,7 +11,7 @@ from localcloud.console.actions import acting
 from localcloud.console.deliveries import Deployed, history
 from localcloud.console.fleet import TONES, DeviceRow, all_devices
 from localcloud.console.fleet_filter import version_texts
-from localcloud.console.frame import ago, card, dot, empty, frame, pill, text
+from localcloud.console.frame import ago, card, dot, empty, frame, gone, pill, text
 from localcloud.console.live import Live
 from localcloud.console.pages.deploying import deploy_card, review
 from localcloud.console.visit import Visit
@@ -26,8 +26,7 @@ def cohort_page(request: Request, cohort_id: str) -> None:
     try:
         cohort = visit.store.cohorts.get(visit.project_id, cohort_id)
     except CloudError:
-        with frame(visit, "/cohorts", "No such cohort"), card():
-            empty("search_off", "There is no such cohort", "It may have been deleted.")
+        gone(visit, "/cohorts", "cohort")
         return
     live = Live(visit)
     with frame(visit, "/cohorts", cohort.name):

@@ -9,7 +9,7 @@ from localcloud.console.actions import acting
 from localcloud.console.deliveries import all_cohorts
 from localcloud.console.fleet import TONES, DeviceRow, one_device
 from localcloud.console.fleet_filter import link_word, version_texts
-from localcloud.console.frame import ago, card, dot, empty, frame, pill, text
+from localcloud.console.frame import ago, card, dot, frame, gone, pill, text
 from localcloud.console.history import device_events
 from localcloud.console.live import Live
 from localcloud.console.pages.device_calls import calls_card
@@ -32,8 +32,7 @@ def device_page(request: Request, device_id: str) -> None:
     try:
         name = visit.store.devices.get(visit.project_id, device_id).name
     except CloudError:
-        with frame(visit, "/", "No such device"), card():
-            empty("search_off", "There is no such device", "It may have been deleted.")
+        gone(visit, "/", "device")
         return
     live = Live(visit)
     with frame(visit, "/", name):

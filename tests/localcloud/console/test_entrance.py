@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.cloud import Bench, Operator
+from tests.support.cloud import Bench, Operator, http_client
 
 COOKIE = "edgeferry_cloud"
 PAGE = {"accept": "text/html"}
@@ -33,7 +33,7 @@ PATHS = (
 @pytest.fixture
 async def browser(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
     url = bench.cloud.http_url
-    async with httpx.AsyncClient(base_url=url, verify=False, headers={"origin": url}) as client:
+    async with http_client(url, {"origin": url}) as client:
         yield client
 
 

@@ -173,7 +173,7 @@ async def test_only_the_first_failure_and_the_recovery_are_logged(
 ) -> None:
     caplog.set_level(logging.INFO, "protocol.session")
     key = cloud.keys.pop("device@project")
-    device = start_device(handshake_timeout=0.2)
+    device = start_device()
     for _ in range(5):
         await device.connection()
     cloud.keys["device@project"] = key
