@@ -11,7 +11,7 @@ from aiocoap import POST, Code
 
 from protocol.credentials import Credential, PskCredential
 from protocol.errors import HandshakeRefused, LinkError, LinkLost
-from tests.support.cloud import Bench, Operator, eventually, first, get, request
+from tests.support.cloud import PATIENCE, Bench, Operator, eventually, first, get, request
 from tests.support.pki import Authority
 
 
@@ -39,7 +39,7 @@ async def test_a_device_that_can_not_be_looked_up_is_sent_away_and_may_come_agai
     with monkeypatch.context() as patched:
         patched.setattr(bench.cloud.store.credentials, "owner_of", fail)
         link = await bench.link(device)
-        await asyncio.wait_for(link.lost.wait(), 20)
+        await asyncio.wait_for(link.lost.wait(), PATIENCE)
     assert (await get(await bench.link(device), "hello")).payload == b"Hello camera-1"
 
 
