@@ -112,9 +112,9 @@ def _read_all(
     if model_settings is not None:
         contents["settings"] = _read(model_settings)
     if golden_set is not None:
-        packed = golden_set.is_dir()
+        folder = golden_set.is_dir()
         contents["golden_set"] = (
-            pack_golden_set(golden_set).content if packed else _read(golden_set)
+            pack_golden_set(golden_set).content if folder else _read(golden_set)
         )
     return contents
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from provisioning.sample_parts import Assembler, Unfinished
 
 KEPT_DAYS = 30  # Golioth keeps the stream so long
-_MOST_ROWS = 20
 
 
 def register() -> None:
@@ -135,12 +134,10 @@ def _unfinished(device: str, each: Unfinished) -> dict[str, Any]:
 
 
 def _show(output: Path, folder: PulledFolder, found: _Found) -> None:
-    from provisioning.commands.output import print_rows
+    from provisioning.commands.output import print_first_rows
 
     rows = [_unfinished(name, each) for name, each in found.unfinished]
-    print_rows(rows[:_MOST_ROWS], ("device", "id", "outcome", "detail"))
-    if (more := len(rows) - _MOST_ROWS) > 0:
-        typer.echo(f"… and {more} more; --json lists all")
+    print_first_rows(rows, ("device", "id", "outcome", "detail"))
     if found.unreadable:
         typer.echo(f"{found.unreadable} documents could not be read")
     typer.echo(f"{found.new} new pictures, {len(folder.rows)} in all, in {output}")

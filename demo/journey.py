@@ -20,7 +20,6 @@ from demo.stage import Device, Document, await_that, serves
 PATIENCE = 120.0
 """Seconds a step may take; a step is much quicker, but the machine may be busy."""
 PICTURES = 40
-LABELS = "labels"
 GOLIOTH_RATE = "20"
 CHECKPOINT = 64 * 1024
 

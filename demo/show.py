@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ FRAMES_PER_SECOND = 20
 
 def play(folder: Path | None, *, keep: bool, as_json: bool) -> bool:
     """Play all steps; True when every one held."""
+    # As Ctrl-C does it: nothing that was started may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         work = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeferry-")))

@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.commands.inspection import Inspector
 from agent.config import load_settings
@@ -134,6 +135,14 @@ class CloudAddress:
     api_key: str
     server_ca: Path
     operator_file: Path
+
+    @property
+    def gateway(self) -> tuple[str, int]:
+        """Host and UDP port of ``coap``."""
+        parts = urlsplit(self.coap)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
 
 
 class CloudProcess:

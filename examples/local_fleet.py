@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
+import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from site_pictures import camera_scenes, held_out_scenes, write_lit
 
 from demo.fleet import Enrolled, Fleet
-from demo.stage import CloudProcess, Device, Document, serves
+from demo.stage import CloudProcess, Device, Document, StageError, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
 FIRST_VERSION = "1"
@@ -64,6 +65,7 @@ class LocalFleet:
         self._sites = sites
         self._cloud = CloudProcess(folder / "cloud", rate_limit=0)
         self.devices = {site.cohort: Device(folder / "devices" / site.cohort) for site in sites}
+        self._started = ExitStack()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,6 +79,7 @@ class LocalFleet:
         Raises StageError.
         """
         self._cloud.start()
+        self._started.callback(self._cloud.process.stop)
         self._write_pictures()
         for site in self._sites:
             self._start_device(site)
@@ -84,10 +87,8 @@ class LocalFleet:
             self.await_served(site.cohort, FIRST_VERSION)
 
     def stop(self) -> None:
-        """Stop every process."""
-        for device in self.devices.values():
-            device.stop()
-        self._cloud.process.stop()
+        """Stop every process that was started."""
+        self._started.close()
 
     def await_served(self, cohort: str, version: str) -> Document:
         """Wait until the cohort's device serves that version and is sure of it."""
@@ -125,6 +126,7 @@ class LocalFleet:
             fleet.deploy("first", fleet.upload(FIRST_VERSION, MODELS / "model-2.tflite", labels))
         device = self.devices[site.cohort]
         device.configure(self._configuration(site, enrolled))
+        self._started.callback(device.stop)
         device.start("worker")
         device.start("run")
 
@@ -164,7 +166,12 @@ def main() -> None:
     parser.add_argument("example", choices=EXAMPLES)
     parser.add_argument("--folder", type=Path, required=True, help="a new folder to work in")
     arguments = parser.parse_args()
-    fleet = LocalFleet(arguments.folder.resolve(), EXAMPLES[arguments.example])
+    folder = arguments.folder.resolve()
+    if folder.exists() and any(folder.iterdir()):
+        parser.error(f"--folder {folder}: something is there already; name a new folder")
+    # As Ctrl-C does it: nothing that was started may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fleet = LocalFleet(folder, EXAMPLES[arguments.example])
     try:
         fleet.start()
         print("Version 1 serves. In another terminal:")
@@ -172,6 +179,8 @@ def main() -> None:
             print(f"  export {name}={value}")
         print("Ctrl-C ends it.", flush=True)
         signal.pause()
+    except StageError as error:
+        sys.exit(f"local_fleet: {error}")
     except KeyboardInterrupt:
         print()
     finally:

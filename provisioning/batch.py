@@ -12,6 +12,8 @@ from provisioning.errors import AccessDenied, ProvisioningError, Unreachable
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+PARALLEL = 8
+"""Items at a time: an operator's machine, and a cloud with other users, bear that many."""
 # These would befall every other device as well.
 _HOPELESS = (AccessDenied, Unreachable)
 
@@ -32,8 +34,8 @@ def for_each(
     items: Iterable[_Item],
     work: Callable[[_Item], _Result],
     *,
-    parallel: int,
     on_done: Callable[[_Result | None], None],
+    parallel: int = PARALLEL,
 ) -> Batch[_Item, _Result]:
     """Call ``work`` for each item, ``parallel`` at a time, and ``on_done`` in this thread.
 
@@ -50,6 +52,19 @@ def for_each(
                 run.settle()
             except KeyboardInterrupt:
                 run.stopped = "interrupted"
+
+
+def results_of(items: Iterable[_Item], work: Callable[[_Item], _Result]) -> list[_Result]:
+    """What ``work`` gives for each item, in the items' order.
+
+    Raises the ProvisioningError of the first item that has one, and KeyboardInterrupt at Ctrl-C.
+    """
+    batch = for_each(items, work, on_done=lambda _: None)
+    if batch.failed:
+        raise batch.failed[0][1]
+    if batch.stopped is not None:
+        raise KeyboardInterrupt
+    return batch.done
 
 
 class _Run(Generic[_Item, _Result]):

@@ -19,11 +19,6 @@ class DeliveryCalls(ProjectApi):
         """The project's packages."""
         return self._list(Package, self._owned("/packages"))
 
-    def create_package(self, package_id: str, description: str = "") -> Package:
-        """A new package; uploading an artifact makes one as well."""
-        body = {"packageId": package_id, "description": description, "metadata": {}}
-        return self._send("POST", Package, self._owned("/packages"), body)
-
     def artifacts(
         self, *, package: str | None = None, version: str | None = None
     ) -> Iterator[Artifact]:

@@ -1,4 +1,4 @@
-"""What documents of the stream have in common (docs/telemetry.md)."""
+"""What documents have in common that devices and clouds wrote (docs/telemetry.md)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ class StreamedDocument(Part):
     format: Literal[1]
 
 
-def first_fault(error: ValidationError) -> str:
-    """What is wrong with a document, without its content."""
+def first_fault(error: ValidationError, whole: str = "document") -> str:
+    """What is wrong with a document and where, without its content: that may be secret, or long.
+
+    ``whole`` is what the document itself is called.
+    """
     first = error.errors(include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "document"
+    place = ".".join(str(part) for part in first["loc"]) or whole
     return f"{place}: {first['msg']}"

@@ -44,10 +44,6 @@ class FleetCalls(ProjectApi):
         """Put a device into a cohort; Golioth sends it the cohort's manifest at once."""
         return self._send("PATCH", Device, self._device(device_id), {"cohortId": cohort_id})
 
-    def leave_cohort(self, device_id: str) -> Device:
-        """Take a device out of its cohort; it is told nothing."""
-        return self._send("PATCH", Device, self._device(device_id), {"cohortId": ""})
-
     def device_state(self, device_id: str, path: str = "") -> Any:
         """A LightDB State value, None where there is none; "" is the whole document."""
         return self._api.get(self._state(device_id, path)).get("data")

@@ -6,20 +6,20 @@ A device tells its state, the versions it runs and its last difficulty in the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from provisioning.batch import for_each
+from provisioning.batch import results_of
 from provisioning.deploying import cohort_named
+from provisioning.documents import Part
 from provisioning.management import Management
 from provisioning.resources import Artifact, Cohort, Device
 
 STATE_PATH = "edgeferry"
-PARALLEL = 8
 # What the agent says when a release served and was taken back.
 _ROLLED_BACK = frozenset(
     {"commit-window-failed", "engine-failing", "crash-loop", "operator-rollback"}
@@ -33,19 +33,17 @@ TROUBLES = ("rolled back", "refused", "failing", "stale", "updating", "awaited",
 Versions = Mapping[str, str]
 
 
-class _Release(BaseModel):
+class _Release(Part):
     id: str | None = None
-    versions: dict[str, str] = {}
+    versions: Mapping[str, str] = {}
 
 
-class _Difficulty(BaseModel):
+class _Difficulty(Part):
     reason: str
     detail: str = ""
 
 
-class _StateDocument(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
+class _StateDocument(Part):
     state: str
     active: _Release | None = None
     last_error: _Difficulty | None = None
@@ -84,11 +82,8 @@ class FleetView:
         self._only = cohort_named(management, cohort).cohort_id if cohort else None
         self._artifacts: dict[str, Artifact] = {}
 
-    def look(self, on_device: Callable[[], None]) -> list[DeviceView]:
-        """Every device as it is now, troubles first; ``on_device`` is called after each.
-
-        Raises ManagementError.
-        """
+    def look(self) -> list[DeviceView]:
+        """Every device as it is now, troubles first. Raises ManagementError."""
         wanted = {c.cohort_id: self._wanted(c) for c in self._management.cohorts()}
         devices = self._management.devices(cohort_id=self._only)
 
@@ -96,12 +91,7 @@ class FleetView:
             told = self._management.device_state(device.id, STATE_PATH)
             return view_of(device, told, wanted.get(device.cohort_id or "", {}), self._packages)
 
-        batch = for_each(devices, view, parallel=PARALLEL, on_done=lambda _: on_device())
-        if batch.failed:
-            raise batch.failed[0][1]
-        if batch.stopped is not None:
-            raise KeyboardInterrupt
-        return sorted(batch.done, key=_urgency)
+        return sorted(results_of(devices, view), key=_urgency)
 
     def _wanted(self, cohort: Cohort) -> Versions:
         if cohort.active_deployment_id is None or self._only not in (None, cohort.cohort_id):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from provisioning.errors import ProvisioningError
 
-PACKAGE = "golden-set"
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LARGEST_PICTURE = 16 << 20
 # ZIP's first day: the time a file was written says nothing about a picture.
@@ -66,8 +65,10 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise GoldenSetUnfit(f"{path} can't be read: {error.strerror}") from error
     if not 0 < len(content) <= LARGEST_PICTURE:
-        limit = LARGEST_PICTURE >> 20
-        raise GoldenSetUnfit(f"{path} has {len(content)} bytes; a picture has 1 to {limit} MiB")
+        limit = f"{LARGEST_PICTURE >> 20} MiB"
+        raise GoldenSetUnfit(
+            f"{path} has {len(content)} bytes, and a picture 1 byte to {limit}; remove it"
+        )
     return content
 
 

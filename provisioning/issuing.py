@@ -29,7 +29,6 @@ from provisioning.pki import DEVICE_DAYS
 from provisioning.register import Entry, Register
 from provisioning.signing_requests import DeviceRequest
 
-RENEW_WITHIN_DAYS = 60
 _ENTERED_TOGETHER = 50
 
 
@@ -127,7 +126,7 @@ class Issuer:
             self._packs.set_aside(name, _until(known))
         return self._make(name, Outcome.ISSUED, request.public_key)
 
-    def renew(self, name: str, *, within_days: int = RENEW_WITHIN_DAYS) -> Issued:
+    def renew(self, name: str, *, within_days: int) -> Issued:
         """A new certificate, once the present one ends within so many days; both count till then.
 
         A device that keeps its key to itself keeps that key; for others a new one is made. The pack

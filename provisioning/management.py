@@ -3,7 +3,7 @@
 An API key belongs to one project, and so does a Management. The same client drives the local
 cloud. Every method raises a :class:`~provisioning.errors.ManagementError` that says what to do. ::
 
-    with Management(GOLIOTH, api_key, "warehouse") as management:
+    with Management("https://api.golioth.io", api_key, "warehouse") as management:
         cohort = management.create_cohort("cameras")
         artifact = management.publish("ai-model", "2", Path("model.tflite").read_bytes())
         management.deploy(cohort, "second model", [artifact.id])
@@ -18,8 +18,6 @@ from provisioning.fleet_calls import FleetCalls
 from provisioning.resources import Project
 from provisioning.stream_calls import StreamCalls
 
-GOLIOTH = "https://api.golioth.io"
-
 
 class Management(FleetCalls, DeliveryCalls, StreamCalls):
     """One project's management API; see :class:`~provisioning.project_api.ProjectApi`."""
@@ -27,13 +25,3 @@ class Management(FleetCalls, DeliveryCalls, StreamCalls):
     def projects(self) -> Iterator[Project]:
         """The projects this key can see, its own first."""
         return self._list(Project, "projects")
-
-    def create_project(self, name: str, organization_id: str) -> Project:
-        """A new project; keys of one project can't do this at Golioth."""
-        return self._send(
-            "POST", Project, "projects", {"name": name, "organizationId": organization_id}
-        )
-
-    def this_project(self) -> Project:
-        """The project this client works in."""
-        return self._get(Project, self._in_project())

@@ -10,17 +10,17 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from provisioning.batch import for_each
+from provisioning.batch import results_of
 from provisioning.documents import Part, StreamedDocument, first_fault
 from provisioning.management import Management
 from provisioning.resources import StreamEntry
 
 METRICS_PATH = "edgeferry/metrics"
-PARALLEL = 8
 # What arrives may be readable in another order: that takes seconds at Golioth.
 _OVERLAP = timedelta(minutes=1)
 
@@ -129,12 +129,7 @@ class MetricsReader:
             path = METRICS_PATH
             return list(self._management.stream(path, start=begin, end=end, device_id=device_id))
 
-        batch = for_each(self._devices, of_device, parallel=PARALLEL, on_done=lambda _: None)
-        if batch.failed:
-            raise batch.failed[0][1]
-        if batch.stopped is not None:
-            raise KeyboardInterrupt
-        for entry in (entry for entries in batch.done for entry in entries):
+        for entry in chain.from_iterable(results_of(self._devices, of_device)):
             self._take(entry)
         known = self._known.values()
         found = (o for o in known if start <= o.arrived and (end is None or o.arrived < end))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from provisioning.documents import first_fault
 from provisioning.errors import UnexpectedAnswer
 from provisioning.resources import Project, Resource
 from provisioning.rest import Document, RestApi
@@ -101,9 +102,6 @@ def read(kind: type[_R], found: Any, request: str) -> _R:
     try:
         return kind.model_validate(found)
     except ValidationError as error:
-        # Not the error's own text: that quotes the input, and a credential's is secret.
-        first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "data"
-        raise UnexpectedAnswer(
-            request, f"{kind.__name__} in the answer: {place}: {first['msg']}"
-        ) from None
+        fault = first_fault(error, "data")
+        # Not from the error: that quotes the input, and a credential's is secret.
+        raise UnexpectedAnswer(request, f"{kind.__name__} in the answer: {fault}") from None

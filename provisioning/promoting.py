@@ -73,7 +73,7 @@ class Promotion:
         """What is known by now. Raises ManagementError, ChangedMeanwhile."""
         for side in (self._source, self._target):
             self._check_unchanged(side)
-        devices = self._fleet.look(lambda: None)
+        devices = self._fleet.look()
         before, where = self._before()
         return Evidence(
             devices,

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bench.support.child import Child, child
 from bench.support.process import processor_seconds, proportional_bytes
@@ -49,10 +48,7 @@ class Cloud:
         address = self._process.address
         self.management = Management(address.http, address.api_key, address.project)
         self.management.create_cohort(COHORT)
-        parts = urlsplit(address.coap)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self.coap = (parts.hostname, parts.port)
+        self.coap = address.gateway
 
     @property
     def cpu_seconds(self) -> float:

@@ -8,7 +8,7 @@ from statistics import median
 
 from bench.fleets.crowd import ONE_CERTIFICATE_IN
 from bench.report import Goal, Row
-from bench.swaps.figures import quantile
+from bench.support.quantiles import quantile
 
 LINEAR = Goal("ratio", 0.7)
 """What a fleet costs, beside the run's smallest times the devices: less would not be linear."""
@@ -127,7 +127,7 @@ def _steady(fleet: Fleet) -> Iterator[Row]:
     case, restart, mishaps = fleet.case, fleet.restart, fleet.mishaps
     idle, longest = median(fleet.idle_pings), max(fleet.busy_pings)
     note = f"longest {longest:.0f} ms; median while idle {idle:.1f} ms"
-    late = quantile(list(fleet.busy_pings), 0.99)
+    late = quantile(fleet.busy_pings, 0.99)
     yield Row(case, "99 % of signs of life in the update", "ms", late, note=note)
     note = f"{restart.down:.1f} s of it without a cloud"
     yield Row(case, "all back after a restart", "s", restart.back, note=note)

@@ -7,12 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.inferring.subject import MB, Scale, Subject, bare_times
+from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, MB, Scale, Subject, bare_times
 from bench.report import Row
 from bench.support.process import proportional_bytes
-from bench.swaps.figures import quantile
-
-_CAMERA = 30.0
+from bench.support.quantiles import quantile
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Memory:
 async def at_camera_speed(subject: Subject, folder: Path, scale: Scale) -> list[Row]:
     """The worker beside the bare loop, one after the other."""
     results, memory = await _worker(subject, folder / "ours", scale.seconds)
-    async with subject.bare_loop(folder / "bare", scale.seconds, _CAMERA) as loop:
+    async with subject.bare_loop(folder / "bare", scale.seconds, CAMERA_FRAMES_PER_SECOND) as loop:
         bare = await bare_times(loop)
         bare_bytes = proportional_bytes(loop.pid)
     name = f"30 frames/s {subject.name}"
@@ -38,8 +36,8 @@ async def at_camera_speed(subject: Subject, folder: Path, scale: Scale) -> list[
 async def _worker(
     subject: Subject, folder: Path, seconds: float
 ) -> tuple[list[dict[str, Any]], Memory]:
-    frames = int(seconds * _CAMERA)
-    async with subject.worker(folder, _CAMERA) as worker:
+    frames = int(seconds * CAMERA_FRAMES_PER_SECOND)
+    async with subject.worker(folder, CAMERA_FRAMES_PER_SECOND) as worker:
         release, other = subject.pair.write(worker.device.state_dir)
         await worker.serve(release)
         status = await worker.classified(frames)

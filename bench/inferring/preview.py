@@ -10,12 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from bench.inferring.subject import Scale, Subject
+from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, Scale, Subject
 from bench.report import Row
 from bench.support.process import processor_seconds
 from bench.support.worker import BenchWorker
 
-_CAMERA = 30.0
 _WARM_FRAMES = 10
 
 Tables: TypeAlias = dict[str, dict[str, object]]
@@ -44,7 +43,9 @@ async def _processor_share(
     watched_at: str | None = None,
 ) -> float:
     async with AsyncExitStack() as stack:
-        worker = await stack.enter_async_context(subject.worker(folder, _CAMERA, **tables))
+        worker = await stack.enter_async_context(
+            subject.worker(folder, CAMERA_FRAMES_PER_SECOND, **tables)
+        )
         release, _ = subject.pair.write(worker.device.state_dir)
         await worker.serve(release)
         await worker.classified(_WARM_FRAMES)

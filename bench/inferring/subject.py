@@ -12,6 +12,7 @@ from bench.support.releases import Pair
 from bench.support.worker import BenchWorker, bench_worker
 
 MB = 1e6
+CAMERA_FRAMES_PER_SECOND = 30.0
 _BARE = "bench.inferring.bare"
 _READY_SECONDS = 30.0
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bench.support.process import processor_seconds
 from demo.fleet import Fleet
@@ -36,10 +35,7 @@ class BenchCloud:
         self._process = process
         self._fleets: dict[str, Fleet] = {}
         self._devices = 0
-        parts = urlsplit(process.address.coap)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self.coap = (parts.hostname, parts.port)
+        self.coap = process.address.gateway
 
     @property
     def cpu_seconds(self) -> float:

@@ -22,7 +22,8 @@ from itertools import count
 from typing import Any
 
 from bench.support.conditions import Conditions
-from bench.support.impairment import Impairment, percentile
+from bench.support.impairment import Impairment
+from bench.support.quantiles import quantile
 
 Address = tuple[str, int]
 Send = Callable[[bytes], None]
@@ -101,7 +102,7 @@ class Forwarder:
                 f"{host}:{port}": [client.up_bytes, client.down_bytes]
                 for (host, port), client in self._clients.items()
             },
-            "lateness_p95": percentile(self._lateness, 0.95),
+            "lateness_p95": quantile(self._lateness, 0.95),
             "lateness_max": max(self._lateness, default=0.0),
         }
 
@@ -198,7 +199,7 @@ def _udp(host: str) -> socket.socket:
 def _figures(way: Impairment) -> dict[str, Any]:
     return {
         **asdict(way.tally),
-        "queue_delay_p95": percentile(way.queue_delays, 0.95),
+        "queue_delay_p95": quantile(way.queue_delays, 0.95),
         "queue_delay_max": max(way.queue_delays, default=0.0),
     }
 

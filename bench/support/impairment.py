@@ -89,14 +89,6 @@ class Impairment:
         return self._free_at
 
 
-def percentile(values: array[float], share: float) -> float:
-    """The value that so large a share of the values does not exceed; 0 without any."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 def _flipped(datagram: bytes, where: float) -> bytes:
     if not datagram:
         return datagram

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from bench.support.quantiles import quantile
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -49,9 +51,3 @@ class Swapping:
     def swap_time(self) -> float:
         """Median from the order to the first picture the new model classified."""
         return median(self.swap_ms)
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value that so large a share of them stays at or below."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -13,7 +13,6 @@ from provisioning.commands.options import (
     CA,
     CLOUD,
     PACKS,
-    PARALLEL,
     PROJECT,
     SIGNING,
     JsonOption,
@@ -140,9 +139,8 @@ def revoke(
     The cloud ends a live session at once and refuses the device whatever credential it shows. One
     that never connected is made known, disabled, so that its certificate can't bring it in later.
     """
-    from provisioning.batch import for_each
     from provisioning.ca_folder import CaFolder
-    from provisioning.commands.output import Report, progress
+    from provisioning.commands.output import Report, for_each_shown
     from provisioning.device_list import wanted_devices
     from provisioning.enrolling import Enroller
 
@@ -150,15 +148,11 @@ def revoke(
     folder, report = CaFolder(settings.ca), Report()
     with management_of(settings) as management, folder.locked(), folder.register() as register:
         enroller = Enroller(management, {})
-        with progress("Revoking", len(wanted)) as advance:
-            batch = for_each(
-                wanted, enroller.shut_out, parallel=PARALLEL, on_done=lambda _: advance()
-            )
+        batch = for_each_shown("Revoking", wanted, enroller.shut_out)
         for device in batch.done:
             ended = register.revoke(settings.this_project, device.name)
             report.add(device.name, "revoked", f"{ended} certificates", device_id=device.id)
-    report.add_failures(batch.failed)
-    report.stopped = batch.stopped
+    report.add_failures(batch.failed, batch.stopped)
     report.show(as_json=as_json)
 
 
@@ -179,20 +173,11 @@ def run_issuing(
     names: Sequence[str], work: Callable[[str], Issued], entering: Entering, what: str
 ) -> Report:
     """Do ``work`` for each device, and enter and report what came of it."""
-    from provisioning.batch import for_each
-    from provisioning.commands.output import Report, progress
+    from provisioning.commands.output import Report, for_each_shown
 
     report = Report()
-    with progress(what, len(names)) as advance:
-
-        def done(issued: Issued | None) -> None:
-            advance()
-            if issued is not None:
-                entering.note(issued)
-
-        batch = for_each(names, work, parallel=PARALLEL, on_done=done)
+    batch = for_each_shown(what, names, work, entering.note)
     for issued in batch.done:
         report.add(issued.name, issued.outcome, issued.detail, **issued.summary())
-    report.add_failures(batch.failed)
-    report.stopped = batch.stopped
+    report.add_failures(batch.failed, batch.stopped)
     return report

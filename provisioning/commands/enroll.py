@@ -11,7 +11,6 @@ from provisioning.commands.device import open_issuer
 from provisioning.commands.options import (
     CLOUD,
     PACKS,
-    PARALLEL,
     SIGNING,
     JsonOption,
     NamesArgument,
@@ -76,8 +75,8 @@ def enroll(
             report = run.without_packs()
         else:
             packs = packs_of(settings)
-            kept = run.with_psk if psk else run.awaiting if zero_touch else run.with_certificates
-            report = kept(packs)
+            way = run.with_psk if psk else run.awaiting if zero_touch else run.with_certificates
+            report = way(packs)
             report.next_steps.append(packs.how_to_install)
     report.show(as_json=as_json)
 
@@ -133,22 +132,19 @@ class _Run:
         return Enroller(self._management, cohorts_for(self._management, self._wanted))
 
     def _each(self, work: _Work, entering: Entering | None = None) -> Report:
-        from provisioning.batch import for_each
-        from provisioning.commands.output import Report, progress
+        from provisioning.commands.output import Report, for_each_shown
+
+        def note(result: tuple[Enrolled | None, Issued | None]) -> None:
+            _, issued = result
+            if issued is not None and entering is not None:
+                entering.note(issued)
 
         report = Report()
-        with progress("Enrolling", len(self._wanted)) as advance:
-
-            def done(result: tuple[Enrolled | None, Issued | None] | None) -> None:
-                advance()
-                if result is not None and result[1] is not None and entering is not None:
-                    entering.note(result[1])
-
-            batch = for_each(self._wanted, work, parallel=PARALLEL, on_done=done)
+        batch = for_each_shown("Enrolling", self._wanted, work, note)
         for enrolled, issued in batch.done:
             _tell(report, enrolled, issued)
-        report.add_failures([(wanted.name, error) for wanted, error in batch.failed])
-        report.stopped = batch.stopped
+        failed = [(wanted.name, error) for wanted, error in batch.failed]
+        report.add_failures(failed, batch.stopped)
         return report
 
     def _what_the_ca_lacks(self) -> list[str]:

@@ -67,7 +67,7 @@ def fleet(
         view = FleetView(management, settings.release_packages, cohort)
 
         def look() -> Seen:
-            return view.look(lambda: None), recent_figures(management)
+            return view.look(), recent_figures(management)
 
         if watch:
             _watch(look, every, as_json=as_json)
@@ -76,28 +76,25 @@ def fleet(
 
 
 def _once(look: Look, *, as_json: bool) -> None:
-    from rich.console import Console
-
-    from provisioning.commands.output import print_json
+    from provisioning.commands.output import plain_console, print_json
 
     if as_json:
         print_json(_document(*look()))
     else:
-        console = Console(highlight=False, emoji=False, markup=False)
+        console = plain_console()
         console.print(_table(*look(), console.width))
 
 
 def _watch(look: Look, every: float, *, as_json: bool) -> None:
-    from rich.console import Console
     from rich.live import Live
 
-    from provisioning.commands.output import print_json
+    from provisioning.commands.output import plain_console, print_json
 
-    console = Console(highlight=False, emoji=False, markup=False)
     try:
         if as_json:
             for found in _looks(look, every):
                 print_json(_document(*found), indent=None)
+        console = plain_console()
         with Live(console=console, auto_refresh=False) as live:
             for found in _looks(look, every):
                 live.update(_table(*found, console.width), refresh=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from provisioning.operator_settings import OperatorSettings
     from provisioning.packs import Packs
 
-PARALLEL = 8  # devices at a time
 _OF_OPERATOR_EXTRA = frozenset({"httpx", "scipy"})
 
 NamesArgument = Annotated[

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from provisioning.batch import Batch, for_each
+
 _MOST_ROWS = 20
 
 Document = dict[str, Any]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -35,10 +39,11 @@ class Report:
         """One device; ``more`` is shown in JSON only."""
         self.devices.append({"name": name, "outcome": outcome, "detail": detail, **more})
 
-    def add_failures(self, failed: Sequence[tuple[str, Exception]]) -> None:
-        """The devices that something went wrong with."""
+    def add_failures(self, failed: Sequence[tuple[str, Exception]], stopped: str | None) -> None:
+        """The devices that something went wrong with; ``stopped`` is why others were left alone."""
         for name, error in failed:
             self.add(name, "failed", str(error))
+        self.stopped = stopped
 
     def show(self, *, as_json: bool) -> None:
         """Print it, and end the command with status 1 where something was not done."""
@@ -54,10 +59,8 @@ class Report:
 
     def _show(self, counts: Counter[str], seconds: float) -> None:
         # The failed ones must be seen, however many went well.
-        shown = sorted(self.devices, key=lambda device: device["outcome"] != "failed")[:_MOST_ROWS]
-        print_rows(shown, ("name", "outcome", "detail"))
-        if (rest := len(self.devices) - len(shown)) > 0:
-            typer.echo(f"… and {rest} more; --json lists all")
+        shown = sorted(self.devices, key=lambda device: device["outcome"] != "failed")
+        print_first_rows(shown, ("name", "outcome", "detail"))
         total = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
         typer.echo(f"{total or 'nothing to do'} in {seconds:.1f} s")
         if self.stopped is not None:
@@ -85,8 +88,19 @@ def print_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
     table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(str(row[column]) if row[column] is not None else "" for column in columns))
-    # Names and fingerprints may look like markup or emoji, and must come out whole.
-    Console(highlight=False, emoji=False, markup=False).print(table, soft_wrap=True)
+    plain_console().print(table, soft_wrap=True)
+
+
+def print_first_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
+    """Print a table of the first rows, and how many more there are."""
+    print_rows(rows[:_MOST_ROWS], columns)
+    if (more := len(rows) - _MOST_ROWS) > 0:
+        typer.echo(f"… and {more} more; --json lists all")
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """Prints text as it is: names and fingerprints may look like markup or emoji."""
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
 def print_facts(facts: Document) -> None:
@@ -105,6 +119,23 @@ def waiting(what: str) -> Iterator[None]:
         return
     with console.status(f"{what} …"):
         yield
+
+
+def for_each_shown(
+    what: str,
+    items: Sequence[Item],
+    work: Callable[[Item], Result],
+    on_result: Callable[[Result], None] = lambda _: None,
+) -> Batch[Item, Result]:
+    """:func:`for_each` with a bar; ``on_result`` is called in this thread, not for failures."""
+    with progress(what, len(items)) as advance:
+
+        def done(result: Result | None) -> None:
+            advance()
+            if result is not None:
+                on_result(result)
+
+        return for_each(items, work, on_done=done)
 
 
 @contextmanager

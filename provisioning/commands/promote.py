@@ -171,10 +171,11 @@ def _watch(
 @contextmanager
 def _progress() -> Iterator[Callable[[Sequence[Criterion]], None]]:
     """The criteria on standard error while they are waited for; silent where nobody watches."""
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    from provisioning.commands.output import plain_console
+
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None
         return
@@ -192,9 +193,7 @@ def _table(criteria: Sequence[Criterion]) -> Table:
 
 
 def _end(result: _Result, *, as_json: bool) -> None:
-    from rich.console import Console
-
-    from provisioning.commands.output import print_json
+    from provisioning.commands.output import plain_console, print_json
 
     if as_json:
         criteria = [asdict(criterion) for criterion in result.criteria]
@@ -202,7 +201,7 @@ def _end(result: _Result, *, as_json: bool) -> None:
         print_json({**document, "outcome": result.outcome, "criteria": criteria})
         return
     if result.criteria:
-        Console(highlight=False, emoji=False, markup=False).print(_table(result.criteria))
+        plain_console().print(_table(result.criteria))
     if result.deployment or result.outcome == "unchanged":
         show_deployed(result.plan, result.deployment)
     elif result.outcome == "met":

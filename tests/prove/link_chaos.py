@@ -116,8 +116,7 @@ class MortalCloud:
     @property
     def gateway(self) -> tuple[str, int]:
         """Where devices reach it."""
-        host, _, port = self.address.coap.removeprefix("coaps://").rpartition(":")
-        return host, int(port)
+        return self.address.gateway
 
     def kill(self) -> None:
         """SIGKILL."""

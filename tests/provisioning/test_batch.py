@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 
-from provisioning.batch import for_each
+import pytest
+
+from provisioning.batch import for_each, results_of
 from provisioning.errors import PkiError, Unreachable
 
 
@@ -67,3 +69,19 @@ def test_ctrl_c_begins_nothing_more_and_keeps_what_is_done() -> None:
     # What was under way is waited for; a result may miss only where the signal met its noting.
     assert len(begun) - 1 <= len(batch.done) <= len(begun)
     assert len(begun) < 10_000
+
+
+def test_results_of_all_are_there_or_the_first_failure_is_raised() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise PkiError("a bad one")
+        return item
+
+    assert results_of([3, 1], work) == [3, 1]
+    with pytest.raises(PkiError, match="a bad one"):
+        results_of([1, 2, 3], work)
+
+
+def test_ctrl_c_ends_the_wait_for_all_results() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        results_of(range(10_000), lambda item: os.kill(os.getpid(), signal.SIGINT))

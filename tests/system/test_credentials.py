@@ -94,9 +94,8 @@ def test_wrong_credentials_are_explained_while_the_model_serves_on(
 
 def test_a_wrong_host_name_is_named(bench: Bench) -> None:
     found = certificate(bench, bench.folder / "own", trusted=True)
-    port = int(bench.cloud.address.coap.rpartition(":")[2])
-    target = ("127.0.0.1", port)
-    with in_background(lambda: link_to(target, host="127.0.0.2", own_process=False)) as link:
+    gateway = bench.cloud.address.gateway
+    with in_background(lambda: link_to(gateway, host="127.0.0.2", own_process=False)) as link:
         served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{link.it.address[1]}")
         status = bench.device.await_status(
             "the error is known", lambda s: "host name" in (s["link_error"] or ""), PATIENCE

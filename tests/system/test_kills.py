@@ -88,8 +88,8 @@ def await_bytes(bench: Bench, count: int) -> None:
 
 def test_a_killed_download_fetches_at_most_one_checkpoint_again(bench: Bench) -> None:
     size, dice = 600_000, random.Random(7)
-    host, _, port = bench.cloud.address.coap.removeprefix("coaps://").rpartition(":")
-    with in_background(lambda: link_to((host, int(port)), own_process=False)) as link:
+    gateway = bench.cloud.address.gateway
+    with in_background(lambda: link_to(gateway, own_process=False)) as link:
         relayed = f"coaps://127.0.0.1:{link.it.address[1]}"
         pace = {"EDGEFERRY_GOLIOTH__URI": relayed, "EDGEFERRY_GOLIOTH__REQUESTS_PER_SECOND": "300"}
         bench.device.start("worker")
