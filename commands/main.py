@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,21 +15,58 @@ from demo import cli as demo_cli
 from localcloud import cli as localcloud_cli
 from provisioning import commands as provisioning_commands
 
+_HELP = (
+    "Keeps the machine-learning model of an edge device current, over Golioth."
+    "\n\n"
+    "`edgeferry demo` plays the whole journey on this machine. Every command explains itself with"
+    " --help, and prints JSON for scripts with --json where there is something to read."
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"edgeferry {version('edgeferry')}")
+        raise typer.Exit
+
+
+def _edgeferry(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """The options of the one command itself."""
+
+
 app = typer.Typer(
     name="edgeferry",
-    help="Keeps the machine-learning model of an edge device current, over Golioth.",
+    help=_HELP,
+    callback=_edgeferry,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Paragraphs of the help then fit themselves to the terminal.
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-agent_cli.register(app)
-localcloud_cli.register(app)
-provisioning_commands.register(app)
-publish_cli.register(app)
+
+
+def _add(panel: str, *registers: Callable[[typer.Typer], None]) -> None:
+    """Add packages' commands, to stand together in the help."""
+    commands, groups = len(app.registered_commands), len(app.registered_groups)
+    for register in registers:
+        register(app)
+    for added in (*app.registered_commands[commands:], *app.registered_groups[groups:]):
+        added.rich_help_panel = panel
+
+
+_add("On the device", agent_cli.register)
 samples_pull.register()
-demo_cli.register(app)
+_add("At the operator's desk", provisioning_commands.register, publish_cli.register)
+_add("On one machine, to try it", localcloud_cli.register, demo_cli.register)
 
 
 def main() -> NoReturn:

@@ -56,7 +56,7 @@ class CaFolder:
     @property
     def has_intermediate(self) -> bool:
         """Whether an intermediate signs the devices."""
-        return self.intermediate.certificate.exists()
+        return files.is_there(self.intermediate.certificate)
 
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """The root and, if there is one, the intermediate.
@@ -71,7 +71,7 @@ class CaFolder:
         """Raises WouldOverwrite when there is a CA, or a part of one."""
         for pair in (self.root, self.intermediate):
             for path in (pair.certificate, pair.key):
-                if path.exists():
+                if files.is_there(path):
                     raise WouldOverwrite(path)
 
     def create(
@@ -134,13 +134,19 @@ class CaFolder:
 
         Raises:
             WrongUsage: another run is at work here.
-            PkiError: there is no CA in the folder.
+            PkiError: there is no CA in the folder, or nothing can be written to it.
         """
         self.certificates()
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self.path / "lock"
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PkiError(
+                f"{lock} can't be opened: {error.strerror}; check who may write to the folder"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise WrongUsage(
                 f"another edgeferry provision works in {self.path}; wait until it has ended"
             ) from error
@@ -159,12 +165,12 @@ class CaFolder:
 
 
 def _description(certificate: x509.Certificate, pair: KeyPair) -> dict[str, Any]:
-    key = pair.key
+    content = files.read_if_there(pair.key, _NO_CA)
     return {
         "subject": certificate.subject.rfc4514_string(),
         "fingerprint": fingerprint(certificate),
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),
         "file": str(pair.certificate),
-        "key_encrypted": is_encrypted(files.read(key, _NO_CA)) if key.exists() else None,
+        "key_encrypted": None if content is None else is_encrypted(content),
     }

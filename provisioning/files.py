@@ -78,8 +78,33 @@ def read(path: Path, next_step: str) -> bytes:
     """
     try:
         return path.read_bytes()
+    except PermissionError as error:
+        raise PkiError(
+            f"{path} can't be read: {error.strerror}; run this as its owner, or check its mode"
+        ) from error
     except OSError as error:
         raise PkiError(f"{path} can't be read: {error.strerror}; {next_step}") from error
+
+
+def read_if_there(path: Path, next_step: str) -> bytes | None:
+    """The same, None where there is no such file."""
+    try:
+        return read(path, next_step)
+    except PkiError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; False also where nothing may be looked at.
+
+    Whoever then reads or writes it is told why that can't be.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _write(path: Path, content: bytes, mode: int, overwrite: bool) -> None:

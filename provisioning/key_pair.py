@@ -58,7 +58,7 @@ def save(
         PkiError: they can't be written.
     """
     for path in (pair.certificate, pair.key):
-        if path.exists() and not overwrite:
+        if not overwrite and files.is_there(path):
             raise WouldOverwrite(path)
     key = key_pem(content.key, passphrase)
     files.write(pair.key, key, files.SECRET, overwrite=overwrite)

@@ -150,11 +150,11 @@ def load_operator(path: Path | None = None, **given: Any) -> OperatorSettings:
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
-    if not required and not path.exists():
-        return {}
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
+        if not required and isinstance(error, FileNotFoundError):
+            return {}
         raise WrongUsage(f"{path}: {error}; name another file with --operator") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUsage(f"{path}: no valid TOML: {error}") from error

@@ -114,7 +114,7 @@ class Packs:
     def find(self, name: str) -> Path | None:
         """A device's pack in either form, None where there is none."""
         paths = (self._folder / name, self._folder / f"{name}.tar.gz")
-        return next((path for path in paths if path.exists()), None)
+        return next((path for path in paths if files.is_there(path)), None)
 
     def certificate(self, name: str) -> x509.Certificate | None:
         """The certificate in a device's pack, None where there is no pack or it is one with a PSK.

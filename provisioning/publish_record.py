@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provisioning import files
 from provisioning.errors import PkiError
 
 RECORD_FILE = "published.jsonl"
@@ -63,13 +64,8 @@ class PublishRecord:
         return known[-1] if known else None
 
     def _read(self) -> Iterable[Recorded]:
-        try:
-            lines = self.path.read_text().splitlines()
-        except FileNotFoundError:
-            return
-        except (OSError, UnicodeDecodeError) as error:
-            raise PkiError(f"{self.path} can't be read: {error}") from error
-        for number, line in enumerate(lines, 1):
+        content = files.read_if_there(self.path, "restore it from a backup")
+        for number, line in enumerate((content or b"").splitlines(), 1):
             try:
                 document = json.loads(line)
                 document.pop("at")

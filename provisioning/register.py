@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,19 +103,15 @@ class Entry:
 
 
 class Register:
-    """The entries of one CA folder; used by one thread."""
+    """The entries of one CA folder; used by one thread. Raises PkiError for an unusable file."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with self._errors():
             path.touch(mode=0o600)
             self._db = Database(path)
             self._db.enable_wal()
             _migrations.apply(self._db)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise PkiError(
-                f"{path} is no usable register: {error}; restore it from your backup, or move it "
-                "away to begin a new one"
-            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -128,10 +125,13 @@ class Register:
         self._db.close()
 
     def enter(self, entries: Iterable[Entry]) -> None:
-        """Add entries in one transaction; those that are there already stay as they are."""
+        """Add entries in one transaction; those that are there already stay as they are.
+
+        Raises PkiError.
+        """
         rows = [_row(entry) for entry in entries]
         if rows:
-            with self._db.atomic():
+            with self._errors(), self._db.atomic():
                 self._db.table("certificates").insert_all(rows, ignore=True)
 
     def newest(self, project: str) -> dict[str, Entry]:
@@ -146,13 +146,31 @@ class Register:
         return (_entry(row) for row in rows)
 
     def revoke(self, project: str, name: str) -> int:
-        """Note that no certificate of the device counts any more; returns how many did."""
-        with self._db.atomic():
+        """Note that no certificate of the device counts any more; returns how many did.
+
+        Raises PkiError.
+        """
+        with self._errors(), self._db.atomic():
             return self._db.execute(
                 "UPDATE certificates SET revoked_at = ? WHERE project = ? AND name = ?"
                 " AND revoked_at IS NULL",
                 [_text(datetime.now(UTC)), project, name],
             ).rowcount
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            raise PkiError(
+                f"{self._path} can't be used: {error}; check the disk, and who may write to the "
+                "folder"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise PkiError(
+                f"{self._path} is no usable register: {error}; restore it from your backup, or "
+                "move it away to begin a new one"
+            ) from error
 
 
 def _row(entry: Entry) -> dict[str, Any]:

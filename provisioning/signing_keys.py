@@ -37,7 +37,7 @@ def create_key(key: Path, passphrase: bytes | None) -> str:
     public = private.public_key()
     beside = public_file(key)
     for path in (key, beside):
-        if path.exists():
+        if files.is_there(path):
             raise WouldOverwrite(path)
     files.write(key, key_pem(private, passphrase), files.SECRET)
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -78,10 +78,11 @@ class KeyLists:
     def read(cls, folder: Path) -> KeyLists:
         """Those of a folder, none when it has none. Raises PkiError."""
         path = folder / KEY_LISTS_FILE
-        if not path.exists():
+        content = files.read_if_there(path, "restore it from a backup")
+        if content is None:
             return cls()
         try:
-            listed = json.loads(files.read(path, "check who may read it"))
+            listed = json.loads(content)
             found = cls(tuple(Envelope.from_json(e, f"{path}[{i}]") for i, e in enumerate(listed)))
             for envelope in found.envelopes:
                 opened(KeyList, envelope, str(path))

@@ -16,7 +16,7 @@ from commands.reference.markdown import MADE, literal, table
 _INTRODUCTION = """\
 `edgeferry COMMAND --help` says the same at the terminal. Where `--json` is, scripts read that; more
 keys may be added to it. The exit status is 0 for done, 1 for failed, 2 for wrong usage or
-configuration.
+configuration. `edgeferry --version` tells which version is installed.
 """
 
 

@@ -159,3 +159,21 @@ def test_golioths_way_of_writing_serial_numbers_is_not_known_and_does_not_matter
     finally:
         api.stop()
     assert json.loads(run.output)["certificates"][0]["outcome"] == "registered before"
+
+
+def test_a_folder_that_can_not_be_looked_at_is_named(bare: Operator) -> None:
+    out_of_reach = bare.folder / ("x" * 300)
+    shown = bare.run("ca", "show", EDGEFERRY_CA=str(out_of_reach))
+    assert (shown.status, "File name too long" in shown.error) == (1, True)
+    made = bare.run("ca", "init", EDGEFERRY_CA=str(out_of_reach))
+    assert (made.status, "can't be made: File name too long" in made.error) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["lock", "register.db"])
+def test_a_file_of_the_ca_that_can_not_be_written_is_named(operator: Operator, name: str) -> None:
+    (operator.ca / name).mkdir()
+    issued = operator.run("device", "issue", "camera-1")
+    assert issued.status == 1
+    assert f"{operator.ca / name} can't be" in issued.error
+    assert "who may write to the folder" in issued.error
+    assert not operator.packs.exists()

@@ -59,3 +59,29 @@ def test_it_runs_on_the_python_it_was_made_for(package: Path, tmp_path: Path) ->
     targets = {str(link.readlink()) for link in links}
     assert f"/usr/bin/python3.{minor}" in targets
     assert all(t == f"/usr/bin/python3.{minor}" or "/" not in t for t in targets)
+
+
+def test_settings_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A power cut or a full disk must not leave half a file that is then never written again."""
+    program = tmp_path / "opt/edgeferry/current/bin/edgeferry"
+    settings = tmp_path / "etc/edgeferry"
+    for folder in (program.parent, settings, tmp_path / "bin"):
+        folder.mkdir(parents=True)
+    for name in ("systemd-sysusers", "systemd-tmpfiles", "chgrp"):
+        (tmp_path / "bin" / name).symlink_to("/bin/true")
+    script = (SYSTEMD / "debian" / "postinst").read_text()
+    for place in ("/opt/", "/etc/", "/run/"):
+        script = script.replace(place, f"{tmp_path}{place}")
+
+    def configure(example: str) -> int:
+        program.write_text(f"#!/bin/sh\n{example}\n")
+        program.chmod(0o755)
+        environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+        command = ["/bin/sh", "-c", script, "postinst", "configure"]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    assert configure("echo '[golioth]'; exit 1") != 0
+    assert not (settings / "agent.toml").exists()
+    assert configure("echo '[golioth]'; echo '[device]'") == 0
+    assert (settings / "agent.toml").read_text() == "[golioth]\n[device]\n"
+    assert [path.name for path in settings.iterdir()] == ["agent.toml"]
