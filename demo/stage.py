@@ -24,6 +24,7 @@ from agent.journal.opening import JournalError
 
 EDGEFERRY = (sys.executable, "-m", "commands.main")
 Document = dict[str, Any]
+_STOP_SECONDS = 60.0
 
 
 class StageError(Exception):
@@ -76,6 +77,7 @@ class Process:
         env: Mapping[str, str],
         program: tuple[str, ...] = EDGEFERRY,
     ) -> None:
+        self._command = arguments[0]
         self._log = log
         self._ended_by_us = False
         with log.open("ab") as stderr:
@@ -114,10 +116,21 @@ class Process:
         self._child.wait()
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """SIGTERM, and the exit status.
+
+        Raises:
+            StageError: it did not end by itself, and was killed.
+        """
         self._ended_by_us = True
         self._child.send_signal(signal.SIGTERM)
-        return self._child.wait(30)
+        try:
+            return self._child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise StageError(
+                f"edgeferry {self._command} did not end within {_STOP_SECONDS:g} s of SIGTERM, and "
+                f"was killed\n{self.log_tail()}"
+            ) from error
 
     def log_tail(self, size: int = 4000) -> str:
         """The end of its log."""
@@ -201,6 +214,7 @@ class Device:
             lines.append(f"[{name}]")
             # JSON's text, numbers and booleans are TOML's too.
             lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        self.config.touch(mode=0o600)  # a key may be in it
         self.config.write_text("\n".join(lines) + "\n")
 
     def start(

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from provisioning import files
-from provisioning.errors import WrongUsage
+from provisioning.errors import PkiError, WrongUsage
 
 API_KEY_VARIABLE = "GOLIOTH_API_KEY"
 PASSPHRASE_VARIABLE = "EDGEFERRY_CA_PASSPHRASE"  # noqa: S105 - its name
@@ -100,10 +100,12 @@ def read_secret(path: Path) -> str:
     """The one line of a file that nobody but its owner may read.
 
     Raises:
-        WrongUsage: others can read it, or it is empty or no text.
-        PkiError: it can't be read at all.
+        WrongUsage: it can't be read, others can read it too, or it is empty or no text.
     """
-    content = files.read(path, "check the path and who may read it")
+    try:
+        content = files.read(path, "check the path")
+    except PkiError as error:
+        raise WrongUsage(str(error)) from error
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise WrongUsage(f"{path} holds a secret that others may read; run: chmod 600 {path}")
     try:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from provisioning.errors import WrongUsage
-from provisioning.pki import DEVICE_DAYS
+from provisioning.pki import DEVICE_DAYS, MOST_DAYS
 
 GOLIOTH_URL = "https://api.golioth.io"
 GOLIOTH_GATEWAY = "coaps://coap.golioth.io"
@@ -40,7 +40,9 @@ class OperatorSettings(BaseModel):
         description="Folder of the device CA and of the register of what it issued.",
     )
     packs: Path | None = Field(None, description="Where devices' packs go; <ca>/devices.")
-    days: int = Field(DEVICE_DAYS, ge=1, description="Days until a device's certificate expires.")
+    days: int = Field(
+        DEVICE_DAYS, ge=1, le=MOST_DAYS, description="Days until a device's certificate expires."
+    )
     tar: bool = Field(False, description="Tarballs, not folders.")
     install_dir: PurePosixPath | None = Field(
         None, description="One folder of the device for a whole pack, without our systemd units."
@@ -77,16 +79,14 @@ class OperatorSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no https://host address")
+        if not _is_address(url, "http", "https"):
+            raise ValueError(f"{url!r} is no https://host[:port] address")
         return url.rstrip("/").removesuffix("/v1")
 
     @field_validator("gateway")
     @classmethod
     def _coaps(cls, gateway: str | None) -> str | None:
-        parts = urlsplit(gateway or GOLIOTH_GATEWAY)
-        if parts.scheme != "coaps" or not parts.hostname:
+        if gateway is not None and not _is_address(gateway, "coaps"):
             raise ValueError(f"{gateway!r} is no coaps://host[:port] address")
         return gateway
 
@@ -181,8 +181,17 @@ def _explain(origin: Path, faults: ValidationError, chosen: dict[str, Any]) -> l
             hint = f"; did you mean {near[0]}?" if near else ""
             lines.append(f"{origin}: unknown key {name}{hint}")
         else:
-            lines.append(f"{where}: {fault['msg']}")
+            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
     return lines
+
+
+def _is_address(text: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # brackets that don't close, or a port that can't be
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and port != 0
 
 
 def _user_folder(variable: str, otherwise: str) -> Path:

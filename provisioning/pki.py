@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 CA_DAYS, DEVICE_DAYS, SERVER_DAYS = 3650, 730, 365
+MOST_DAYS = 36_500
+"""Calendars end in the year 9999 (RFC 5280, section 4.1.2.5), and nobody means more than this."""
 
 
 def create_ca(

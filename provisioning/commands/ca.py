@@ -40,7 +40,7 @@ def init(
     name: Annotated[
         str | None, typer.Option(help="Its name; '<project> device CA' when not given.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="Days until it expires.")] = 3650,
+    days: Annotated[int, typer.Option(min=1, max=36500, help="Days until it expires.")] = 3650,
     intermediate: Annotated[
         bool,
         typer.Option(
@@ -59,6 +59,7 @@ def init(
     passphrase elsewhere. An existing CA is never overwritten.
     """
     from provisioning.ca_folder import CaFolder
+    from provisioning.commands.output import print_steps
     from provisioning.operator_secrets import Passphrase
 
     folder = CaFolder(settings.ca)
@@ -71,6 +72,13 @@ def init(
         with_intermediate=intermediate,
     )
     _describe(folder, as_json=as_json)
+    if not as_json:
+        print_steps(
+            [
+                "let the project accept its devices, once: edgeferry provision ca upload",
+                "then make them: edgeferry provision enroll NAME",
+            ]
+        )
 
 
 @configured(CLOUD, CA)

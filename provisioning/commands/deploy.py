@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,7 +74,7 @@ def deploy(
     """
     from dataclasses import replace
 
-    from provisioning.commands.output import print_json
+    from provisioning.commands.output import confirm, print_json
     from provisioning.deploying import CohortPlanner, cohort_named
     from provisioning.release_signing import signer_for
 
@@ -95,15 +94,13 @@ def deploy(
             plan = replace(plan, name=name)
         if not as_json:
             show_plan(plan)
+        deployment = None
         # Nothing is asked for where nothing would be deployed.
-        signing_is_news = bool(settings.signing_keys) and not plan.was_signed
-        news = plan.is_news or resign or (plan.was_signed if unsigned else signing_is_news)
-        signer = signer_for(settings, plan, unsigned=unsigned, needed=resign) if news else None
-        if news and not as_json and not yes and sys.stdin.isatty():
-            typer.confirm("Deploy this?", abort=True)
-        if news and signer is not None:
-            plan = signer.signed(management, plan)
-        deployment = plan.deploy(management) if news else None
+        if resign or _is_news(plan, settings, unsigned=unsigned):
+            signer = signer_for(settings, plan, unsigned=unsigned, needed=resign)
+            confirm("Deploy this?", sure=yes or as_json)
+            plan = signer.signed(management, plan) if signer else plan
+            deployment = plan.deploy(management)
     if as_json:
         print_json(document_of(plan, deployment))
     else:
@@ -121,6 +118,13 @@ def _chosen(
     if not versions and not without:
         return planner.again()
     return planner.packages(versions, without or [])
+
+
+def _is_news(plan: Plan, settings: OperatorSettings, *, unsigned: bool) -> bool:
+    """Whether the cohort has other packages, or has these with a signature and is to have none."""
+    if unsigned:
+        return plan.is_news or plan.was_signed
+    return plan.is_news or (bool(settings.signing_keys) and not plan.was_signed)
 
 
 def _versions(given: list[str]) -> dict[str, str]:

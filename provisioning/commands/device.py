@@ -125,6 +125,8 @@ def list_certificates(
         print_json({"certificates": rows})
     else:
         print_rows(rows, ("name", "project", "state", "not_after", "days_left", "origin"))
+        if not rows:
+            typer.echo("no certificates yet; make one with: edgeferry provision device issue NAME")
 
 
 @configured(CLOUD, CA)

@@ -123,7 +123,8 @@ class _Run:
                 return step(wanted), issued
 
             report = self._each(work, entering)
-        report.next_steps += self._what_the_ca_lacks()
+        if report.stopped is None:
+            report.next_steps += self._what_the_ca_lacks()
         return report
 
     def _enroller(self) -> Enroller:

@@ -122,14 +122,15 @@ def _document(devices: list[DeviceView], figures: Mapping[str, Figures]) -> dict
 
 def _table(devices: list[DeviceView], figures: Mapping[str, Figures], width: int) -> Group:
     from rich.console import Group
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
+    from provisioning.commands.output import plain_table
+
     # Only where there is something to show in them, and room for it beside why.
     shown = width >= _WIDE and any(device.id in figures for device in devices)
     measured = _MEASURED if shown else ()
-    for column in ("device", "cohort", "runs", "status", "seen", *measured, "why"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"status", "seen"})
+    table = plain_table("device", "cohort", "runs", "status", "seen", *measured, "why")
+    for column in table.columns:
+        column.no_wrap = column.header in {"status", "seen"}
     now = datetime.now(UTC)
     for device in devices:
         table.add_row(

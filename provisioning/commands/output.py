@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from rich.table import Table
 from provisioning.batch import Batch, for_each
 
 _MOST_ROWS = 20
+_ANY_WIDTH = 10_000
 
 Document = dict[str, Any]
 Item = TypeVar("Item")
@@ -66,8 +68,8 @@ class Report:
         if self.stopped is not None:
             again = "what is done stays done; run the same command again to go on"
             typer.echo(f"stopped: {self.stopped}; {again}")
-        for step in () if self.stopped or counts["failed"] else self.next_steps:
-            typer.echo(f"→ {step}")
+        if self.devices and self.stopped is None and not counts["failed"]:
+            print_steps(self.next_steps)
 
 
 def print_json(document: object, *, indent: int | None = 2) -> None:
@@ -85,10 +87,10 @@ def print_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
     """Print a table, nothing when it is empty."""
     if not rows:
         return
-    table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+    table = plain_table(*(column.replace("_", " ") for column in columns))
     for row in rows:
         table.add_row(*(str(row[column]) if row[column] is not None else "" for column in columns))
-    plain_console().print(table, soft_wrap=True)
+    plain_console().print(table)
 
 
 def print_first_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
@@ -98,9 +100,23 @@ def print_first_rows(rows: Sequence[Document], columns: Sequence[str]) -> None:
         typer.echo(f"… and {more} more; --json lists all")
 
 
+def plain_table(*columns: str) -> Table:
+    """A table that shows everything: what is too long for its column goes on in the next line."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def plain_console(*, stderr: bool = False) -> Console:
-    """Prints text as it is: names and fingerprints may look like markup or emoji."""
-    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    """Prints text as it is: names and fingerprints may look like markup or emoji.
+
+    Lines are as wide as the terminal, or as COLUMNS; where there is neither, nobody folds them, so
+    that grep finds rows whole.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _ANY_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
 
 
 def print_facts(facts: Document) -> None:
@@ -108,6 +124,18 @@ def print_facts(facts: Document) -> None:
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):<{width}}{value}")
+
+
+def confirm(question: str, *, sure: bool) -> None:
+    """Ask at a terminal, unless ``sure``; what is no yes ends the command with status 1."""
+    if not sure and sys.stdin.isatty():
+        typer.confirm(question, abort=True)
+
+
+def print_steps(steps: Iterable[str]) -> None:
+    """Print what to do next, one step per line."""
+    for step in steps:
+        typer.echo(f"→ {step}")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,11 +29,14 @@ if TYPE_CHECKING:
 
     from provisioning.analysis.promotion import Criteria, Criterion
     from provisioning.deploying import Plan
+    from provisioning.management import Management
     from provisioning.operator_settings import OperatorSettings
     from provisioning.promoting import Promotion
+    from provisioning.release_signing import ReleaseSigner
     from provisioning.resources import Deployment
 
 _CRITERIA = "Criteria"
+_UNCHANGED, _MET, _DEPLOYED = "unchanged", "met", "deployed"
 
 
 def register(app: typer.Typer) -> None:
@@ -93,7 +95,8 @@ def promote(
     the whole range its difference may lie in says so: `edgeferry compare` shows the same ranges.
     What is not measured on both sides, like accuracy without labelled pictures, is left out.
     """
-    from provisioning.analysis.promotion import Criteria, Outcome, decision
+    from provisioning.analysis.promotion import Criteria
+    from provisioning.commands.output import confirm
     from provisioning.deploying import cohort_named
     from provisioning.promoting import Promotion
     from provisioning.release_signing import signer_for
@@ -119,22 +122,17 @@ def promote(
         plan = promotion.plan
         if not as_json:
             show_plan(plan)
-        if not plan.is_news:
-            _end(_Result(plan, [], None, "unchanged"), as_json=as_json)
-            return
-        if not (check or yes or as_json) and sys.stdin.isatty():
-            typer.confirm("Deploy this once the criteria are met?", abort=True)
-        # Whoever signs is asked for the passphrase now, not after an hour of waiting.
-        signer = None if check else signer_for(settings, plan)
-        patience = 0.0 if check else None if timeout is None else 60 * timeout
-        found = _watch(promotion, criteria, every, patience)
-        met = decision(found) is Outcome.MET
-        if met and signer is not None:
-            plan = signer.signed(management, plan)
-        deployment = plan.deploy(management) if met and not check else None
-    outcome = "deployed" if deployment else "met" if met else str(decision(found))
-    _end(_Result(plan, found, deployment, outcome), as_json=as_json)
-    if not met:
+        if plan.is_news:
+            confirm("Deploy this once the criteria are met?", sure=check or yes or as_json)
+            # Whoever signs is asked for the passphrase now, not after an hour of waiting.
+            signer = None if check else signer_for(settings, plan)
+            patience = 0.0 if check else None if timeout is None else 60 * timeout
+            found = _watch(promotion, criteria, every, patience)
+            result = _carried_out(management, plan, found, signer, check=check)
+        else:
+            result = _Result(plan, [], None, _UNCHANGED)
+    _show(result, as_json=as_json)
+    if result.outcome not in (_UNCHANGED, _MET, _DEPLOYED):
         raise typer.Exit(1)
 
 
@@ -144,6 +142,26 @@ class _Result:
     criteria: Sequence[Criterion]
     deployment: Deployment | None
     outcome: str
+
+
+def _carried_out(
+    management: Management,
+    plan: Plan,
+    found: Sequence[Criterion],
+    signer: ReleaseSigner | None,
+    *,
+    check: bool,
+) -> _Result:
+    """Deploy what met its criteria, unless it was only to be checked."""
+    from provisioning.analysis.promotion import Outcome, decision
+
+    decided = decision(found)
+    if decided is not Outcome.MET:
+        return _Result(plan, found, None, str(decided))
+    if check:
+        return _Result(plan, found, None, _MET)
+    plan = signer.signed(management, plan) if signer else plan
+    return _Result(plan, found, plan.deploy(management), _DEPLOYED)
 
 
 def _watch(
@@ -184,15 +202,15 @@ def _progress() -> Iterator[Callable[[Sequence[Criterion]], None]]:
 
 
 def _table(criteria: Sequence[Criterion]) -> Table:
-    from rich.table import Table
+    from provisioning.commands.output import plain_table
 
-    table = Table("criterion", "", "found", "asked", box=None, pad_edge=False)
+    table = plain_table("criterion", "", "found", "asked")
     for each in criteria:
         table.add_row(each.name, each.outcome, each.figure, each.limit)
     return table
 
 
-def _end(result: _Result, *, as_json: bool) -> None:
+def _show(result: _Result, *, as_json: bool) -> None:
     from provisioning.commands.output import plain_console, print_json
 
     if as_json:
@@ -202,9 +220,9 @@ def _end(result: _Result, *, as_json: bool) -> None:
         return
     if result.criteria:
         plain_console().print(_table(result.criteria))
-    if result.deployment or result.outcome == "unchanged":
+    if result.outcome in (_UNCHANGED, _DEPLOYED):
         show_deployed(result.plan, result.deployment)
-    elif result.outcome == "met":
+    elif result.outcome == _MET:
         typer.echo("the criteria are met; without --check it would be deployed")
     else:
         typer.echo(f"not promoted: {_unmet(result.criteria)}")

@@ -63,18 +63,24 @@ def show(
     settings: OperatorSettings,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Key files; those of operator.toml when none is given."),
+        typer.Argument(
+            help="Key files; those of operator.toml, else of the signing folder, without any."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show public keys as devices are told them, and the key list that counts."""
     from provisioning.errors import WrongUsage
-    from provisioning.signing_keys import KeyLists, read_public
+    from provisioning.signing_keys import PUBLIC_SUFFIX, KeyLists, read_public
 
-    paths = files or list(settings.signing_keys)
-    newest = KeyLists.read(settings.signing_folder).newest
+    folder = settings.signing_folder
+    paths = files or settings.signing_keys or sorted(folder.glob(f"*{PUBLIC_SUFFIX}"))
+    newest = KeyLists.read(folder).newest
     if not paths and newest is None:
-        raise WrongUsage("no key is named: give its file, or signing_keys in operator.toml")
+        raise WrongUsage(
+            f"there is no key in {folder}; make one with: edgeferry signing-key create, or give "
+            "its file"
+        )
     keys = {str(path): read_public(path) for path in paths}
     listed = newest and {
         "number": newest.statement.number,
@@ -144,11 +150,10 @@ def _say(
     as_json: bool,
     document: dict[str, Any] | None = None,
 ) -> None:
-    from provisioning.commands.output import print_facts, print_json
+    from provisioning.commands.output import print_facts, print_json, print_steps
 
     if as_json:
         print_json(document or facts)
         return
     print_facts({name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()})
-    for step in next_steps:
-        typer.echo(f"→ {step}")
+    print_steps(next_steps)

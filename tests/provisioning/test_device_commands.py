@@ -340,3 +340,26 @@ def test_an_authority_of_golioths_scripts_issues_and_is_shown(bare: Operator) ->
     openssl("verify", "-CAfile", root, bare.packs / "camera-1" / "edgeferry.crt")
     shown = bare.done("ca", "show", "--json").document["certificates"][0]
     assert (shown["subject"], shown["key_encrypted"]) == ("CN=Root golioth,C=BR", False)
+
+
+def test_a_fingerprint_is_shown_whole_however_narrow_the_output(operator: Operator) -> None:
+    """People compare it with the one that the device shows."""
+    asked = operator.done("device", "request", "camera-1", "--key", operator.folder / "key.pem")
+    fingerprint = asked.output.split("key fingerprint")[1].split()[0]
+    request = operator.folder / "camera-1.csr.pem"
+    shutil.move("camera-1.csr.pem", request)
+    assert fingerprint in operator.done("device", "sign", request).output
+    narrow = operator.run("device", "sign", request, COLUMNS="60").output
+    details = (line[len("camera-1  already there  ") :] for line in narrow.splitlines())
+    assert fingerprint in "".join(map(str.strip, details))
+
+
+def test_a_life_that_no_calendar_has_is_refused(operator: Operator) -> None:
+    refused = operator.run("device", "issue", "camera-1", "--days", "99999999")
+    assert refused.status == 2
+    assert "--days: Input should be less than or equal to 36500" in refused.error
+
+
+def test_what_there_is_nothing_of_is_said(operator: Operator) -> None:
+    assert "no certificates yet" in operator.done("device", "list").output
+    assert operator.done("device", "renew", "--due").output == "nothing to do in 0.0 s\n"

@@ -261,7 +261,8 @@ def test_a_hardware_id_that_another_device_has_is_told(
         (("enroll", "a"), {}, "no API key for project warehouse"),
         (("enroll", "a"), {"GOLIOTH_API_KEY": "a key"}, "holds blanks"),
         (("enroll",), {}, "which device?"),
-        (("enroll", "a", "--url", "api.golioth.io"), {}, "is no https://host address"),
+        (("enroll", "a", "--url", "api.golioth.io"), {}, "is no https://host[:port] address"),
+        (("enroll", "a", "--url", "http://api:99999"), {}, "--url: 'http://api:99999' is no"),
         (("enroll", "a", "--gateway", "coap://x"), {}, "is no coaps://host"),
     ],
 )
@@ -279,6 +280,14 @@ def test_a_key_that_is_not_accepted_stops_the_run(
     run = member.run("enroll", *names, "--no-certificate", "--json", GOLIOTH_API_KEY="wrong")
     assert (run.status, "check the API key" in run.document["stopped"]) == (1, True)
     assert len(run.outcomes) < 20
+
+
+def test_what_was_issued_is_told_though_the_cloud_is_away(operator: Operator) -> None:
+    away = ("--url", "http://127.0.0.1:1", "--gateway", "coaps://cloud.local", "--json")
+    run = operator.run("enroll", "camera-1", *away, GOLIOTH_API_KEY="key")
+    assert (run.status, run.outcomes) == (1, {"camera-1": "failed"})
+    assert "no answer from http://127.0.0.1:1/v1/" in run.document["stopped"]
+    assert (operator.packs / "camera-1").exists()
 
 
 def test_fifty_devices_survive_a_kill_in_the_middle(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -115,7 +114,7 @@ def test_the_command_shows_the_devices_of_a_cohort(
     measured = shown["metrics"]
     assert (measured["frames_per_minute"], measured["drift"]) == (1200, 0.31)
     assert measured["confidence"] == pytest.approx(0.9)
-    table = connected.edgeferry("fleet").output
+    table = connected.edgeferry("fleet", COLUMNS="80").output
     assert "never connected" in table
     assert "elsewhere" in table
     assert max(map(len, table.splitlines())) <= 80
@@ -132,12 +131,12 @@ def test_watched_it_says_what_changes_over_an_outage_until_ctrl_c(
 ) -> None:
     seen, looks = FleetView.look, 0
 
-    def look(view: FleetView, tick: Callable[[], None]) -> list[DeviceView]:
+    def look(view: FleetView) -> list[DeviceView]:
         nonlocal looks
         looks += 1
         if looks in {2, 3}:
             raise Unreachable("GET devices", "nobody answers")
-        return seen(view, tick)
+        return seen(view)
 
     with running_cloud.management() as management:
         cohort = management.create_cohort("watched")

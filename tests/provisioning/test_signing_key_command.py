@@ -59,13 +59,15 @@ def test_openssl_reads_the_key(signing: Operator) -> None:
 
 
 def test_it_is_shown_as_devices_are_told(signing: Operator) -> None:
+    none = run(signing, "show")
+    assert (none.status, "edgeferry signing-key create" in none.error) == (2, True)
     document = made(signing, "release")
-    shown = run(signing, "show", document["key"])
-    assert f'public_keys = ["{document["public_key"]}"]' in shown.output
+    for words in (["show", document["key"]], ["show"]):
+        shown = run(signing, *words)
+        assert f'public_keys = ["{document["public_key"]}"]' in shown.output
     missing = run(signing, "show", "/nowhere.pub.pem")
     assert missing.status == 1
     assert "/nowhere.pub.pem can't be read" in missing.error
-    assert run(signing, "show").status == 2
 
 
 def test_keys_are_replaced_by_lists_of_the_root_key(signing: Operator) -> None:
