@@ -112,10 +112,8 @@ def _read_all(
     if model_settings is not None:
         contents["settings"] = _read(model_settings)
     if golden_set is not None:
-        folder = golden_set.is_dir()
-        contents["golden_set"] = (
-            pack_golden_set(golden_set).content if folder else _read(golden_set)
-        )
+        pack = pack_golden_set if golden_set.is_dir() else _read
+        contents["golden_set"] = pack(golden_set)
     return contents
 
 

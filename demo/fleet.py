@@ -89,7 +89,7 @@ class Fleet:
 
     def upload_golden_set(self, pictures: Path) -> str:
         """Artifact id of a folder of labelled pictures, packed."""
-        return self._artifact(GOLDEN_SET_PACKAGE, "1", pack_golden_set(pictures).content)
+        return self._artifact(GOLDEN_SET_PACKAGE, "1", pack_golden_set(pictures))
 
     def deploy(self, name: str, artifacts: list[str]) -> None:
         """Deploy to the cohort."""

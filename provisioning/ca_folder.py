@@ -54,6 +54,11 @@ class CaFolder:
         self.intermediate = KeyPair.in_folder(path, "intermediate")
 
     @property
+    def exists(self) -> bool:
+        """Whether there is a CA."""
+        return files.is_there(self.root.certificate)
+
+    @property
     def has_intermediate(self) -> bool:
         """Whether an intermediate signs the devices."""
         return files.is_there(self.intermediate.certificate)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import unicodedata
 import zipfile
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.errors import ProvisioningError
@@ -25,16 +23,8 @@ class GoldenSetUnfit(ProvisioningError):  # noqa: N818 - reads as what it is
     """The folder makes no golden set."""
 
 
-@dataclass(frozen=True)
-class PackedGoldenSet:
-    """The archive, and how many pictures of each label are in it."""
-
-    content: bytes
-    pictures: Counter[str]
-
-
-def pack_golden_set(folder: Path) -> PackedGoldenSet:
-    """Pack ``folder/<label>/<picture>``; files that are no JPEG or PNG by name are left out.
+def pack_golden_set(folder: Path) -> bytes:
+    """The archive of ``folder/<label>/<picture>``; what is no JPEG or PNG by name is left out.
 
     Raises GoldenSetUnfit when there is no picture, or one that devices would refuse.
     """
@@ -50,13 +40,11 @@ def pack_golden_set(folder: Path) -> PackedGoldenSet:
     if not paths:
         raise GoldenSetUnfit(f"there is no {folder}/<label>/<picture> ({', '.join(SUFFIXES)})")
     packed = io.BytesIO()
-    pictures: Counter[str] = Counter()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for path in paths:
             label, name = (_text(part) for part in path.parts[-2:])
             archive.writestr(zipfile.ZipInfo(f"{label}/{name}", _TIMELESS), _content(path))
-            pictures[label] += 1
-    return PackedGoldenSet(packed.getvalue(), pictures)
+    return packed.getvalue()
 
 
 def _content(path: Path) -> bytes:

@@ -47,7 +47,6 @@ class Cloud:
         self._process.start()
         address = self._process.address
         self.management = Management(address.http, address.api_key, address.project)
-        self.management.create_cohort(COHORT)
         self.coap = address.gateway
 
     @property
@@ -61,7 +60,8 @@ class Cloud:
         return proportional_bytes(self._process.process.pid)
 
     def enrol(self, count: int) -> list[dict[str, str]]:
-        """Make so many devices in the cohort; what each of them shows."""
+        """Make so many devices in a cohort; what each of them shows."""
+        self.management.create_cohort(COHORT)
         ca = create_ca(KeyPair.in_folder(self._folder / "ca", "ca"), "Simulated fleet")
         self.management.upload_ca(ca.certificate.read_bytes())
         return [

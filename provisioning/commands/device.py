@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,10 +24,12 @@ from provisioning.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from provisioning.ca_folder import CaFolder
     from provisioning.commands.output import Report
     from provisioning.issuing import Entering, Issued, Issuer
     from provisioning.operator_settings import OperatorSettings
     from provisioning.packs import Packs
+    from provisioning.register import Register
 
 _HELP = "Certificates of devices: issue, sign, renew, list, revoke."
 
@@ -140,6 +142,7 @@ def revoke(
 
     The cloud ends a live session at once and refuses the device whatever credential it shows. One
     that never connected is made known, disabled, so that its certificate can't bring it in later.
+    Devices with pre-shared keys need no CA for it.
     """
     from provisioning.ca_folder import CaFolder
     from provisioning.commands.output import Report, for_each_shown
@@ -148,14 +151,27 @@ def revoke(
 
     wanted = [device.name for device in wanted_devices(names or (), table)]
     folder, report = CaFolder(settings.ca), Report()
-    with management_of(settings) as management, folder.locked(), folder.register() as register:
+    with management_of(settings) as management, _register_of(folder) as register:
         enroller = Enroller(management, {})
         batch = for_each_shown("Revoking", wanted, enroller.shut_out)
         for device in batch.done:
-            ended = register.revoke(settings.this_project, device.name)
-            report.add(device.name, "revoked", f"{ended} certificates", device_id=device.id)
+            detail = "in the cloud; there is no CA here"
+            if register is not None:
+                ended = register.revoke(settings.this_project, device.name)
+                detail = f"{ended} certificate{'' if ended == 1 else 's'}"
+            report.add(device.name, "revoked", detail, device_id=device.id)
     report.add_failures(batch.failed, batch.stopped)
     report.show(as_json=as_json)
+
+
+@contextmanager
+def _register_of(folder: CaFolder) -> Iterator[Register | None]:
+    """The register, kept from other runs; None where nothing is issued, as with keys alone."""
+    if not folder.exists:
+        yield None
+        return
+    with folder.locked(), folder.register() as register:
+        yield register
 
 
 def open_issuer(

@@ -230,6 +230,16 @@ async def test_a_device_that_never_connected_can_be_revoked(
     assert not devices(running_cloud)["lost-1"].enabled
 
 
+def test_a_device_with_a_key_is_revoked_without_a_ca(
+    connected: Operator, running_cloud: BackgroundCloud, own_name: str
+) -> None:
+    gateway = ("--gateway", "coaps://cloud.local", "--out", connected.folder / "packs")
+    connected.done("enroll", own_name, "--psk", *gateway)
+    revoked = connected.done("device", "revoke", own_name)
+    assert "there is no CA here" in revoked.output
+    assert not devices(running_cloud)[own_name].enabled
+
+
 async def test_a_foreign_ca_does_not_help(
     bare: Operator, running_cloud: BackgroundCloud, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture(scope="module")
 def fruit() -> bytes:
-    return pack_golden_set(DEMO / "pictures").content
+    return pack_golden_set(DEMO / "pictures")
 
 
 def demo_model(name: str) -> bytes:
