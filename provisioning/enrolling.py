@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioning.device_list import WantedDevice
-from provisioning.errors import AlreadyExists, PkiError
+from provisioning.errors import AlreadyExists, PkiError, WrongUsage
 from provisioning.management import Management
 from provisioning.packs import Packs
 from provisioning.resources import Credential, Device
@@ -79,12 +79,22 @@ class Enroller:
         cohort = self._cohorts.get(wanted.cohort or "")
         return _enrolled(wanted.name, self._in_cohort(found, cohort), created=False)
 
-    def shut_out(self, name: str) -> Device:
+    def shut_out(self, name: str, *, certified: bool) -> Device:
         """Disable a device for good.
 
-        One that never connected is made first, disabled: its certificate would make it otherwise.
+        One that never connected is made first, disabled, if it is ``certified``: its certificate
+        would make it otherwise.
+
+        Raises:
+            WrongUsage: nobody knows such a device.
         """
         device = self._management.device_named(name)
+        if device is None and not certified:
+            raise WrongUsage(
+                f"no device and no certificate of that name in project {self._management.project}; "
+                "check the name. One with a certificate from elsewhere is made known with: "
+                f"edgeferry provision enroll {name} --no-certificate"
+            )
         if device is None:
             device = self._management.create_device(name)
         if not device.enabled:

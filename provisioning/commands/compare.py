@@ -181,11 +181,12 @@ def _show(contest: Contest, comparison: Comparison) -> None:
 def _side_text(side: Contender) -> str:
     from provisioning.metrics import totals
 
+    if not side.observations:
+        return f"{side.name}: nothing measured; do its devices send metrics? (docs/telemetry.md)"
     found = totals(side.observations)
-    versions = ", ".join(side.versions) or "nothing measured"
     hours = found["seconds"] / 3600
     return (
-        f"{side.name} (version {versions}): {found['devices']} devices, "
+        f"{side.name} (version {', '.join(side.versions)}): {found['devices']} devices, "
         f"{found['frames']:,} frames, {hours:.1f} h"
     )
 

@@ -153,7 +153,10 @@ def revoke(
     folder, report = CaFolder(settings.ca), Report()
     with management_of(settings) as management, _register_of(folder) as register:
         enroller = Enroller(management, {})
-        batch = for_each_shown("Revoking", wanted, enroller.shut_out)
+        certified = register.newest(settings.this_project) if register else {}
+        batch = for_each_shown(
+            "Revoking", wanted, lambda name: enroller.shut_out(name, certified=name in certified)
+        )
         for device in batch.done:
             detail = "in the cloud; there is no CA here"
             if register is not None:

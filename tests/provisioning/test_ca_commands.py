@@ -171,6 +171,7 @@ def test_a_folder_that_can_not_be_looked_at_is_named(bare: Operator) -> None:
 
 @pytest.mark.parametrize("name", ["lock", "register.db"])
 def test_a_file_of_the_ca_that_can_not_be_written_is_named(operator: Operator, name: str) -> None:
+    (operator.ca / name).unlink(missing_ok=True)
     (operator.ca / name).mkdir()
     issued = operator.run("device", "issue", "camera-1")
     assert issued.status == 1

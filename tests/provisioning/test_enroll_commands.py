@@ -230,6 +230,16 @@ async def test_a_device_that_never_connected_can_be_revoked(
     assert not devices(running_cloud)["lost-1"].enabled
 
 
+def test_a_name_that_nobody_knows_is_not_revoked(
+    member: Operator, running_cloud: BackgroundCloud, own_name: str
+) -> None:
+    """A slip of the pen must not look as if the right device were shut out."""
+    refused = member.run("device", "revoke", own_name, "--json")
+    assert (refused.status, refused.outcomes) == (1, {own_name: "failed"})
+    assert "check the name" in refused.output
+    assert own_name not in devices(running_cloud)
+
+
 def test_a_device_with_a_key_is_revoked_without_a_ca(
     connected: Operator, running_cloud: BackgroundCloud, own_name: str
 ) -> None:
