@@ -8,6 +8,20 @@ from typing import Annotated
 import typer
 
 
+def _new_folder(folder: Path | None) -> Path | None:
+    """Raises BadParameter for a folder that the demo can't begin in."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise typer.BadParameter(f"{folder} can't be used: {error.strerror}") from error
+    if used:
+        raise typer.BadParameter(f"something is in {folder} already; name a new folder")
+    return folder
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to ``edgeferry``."""
     app.command()(demo)
@@ -16,7 +30,11 @@ def register(app: typer.Typer) -> None:
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", help="Where to work; a temporary folder when not given."),
+        typer.Option(
+            "--dir",
+            callback=_new_folder,
+            help="New folder to work in; a temporary one when not given.",
+        ),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")

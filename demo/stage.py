@@ -30,6 +30,8 @@ _STOP_SECONDS = 60.0
 class StageError(Exception):
     """A process did not do what it was started for; holds the end of its log."""
 
+    exit_status = 1
+
 
 def await_that(
     what: str,

@@ -167,7 +167,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="a new folder to work in")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        parser.error(f"--folder {folder}: {error.strerror}; name another")
+    if used:
         parser.error(f"--folder {folder}: something is there already; name a new folder")
     # As Ctrl-C does it: nothing that was started may stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -242,9 +242,7 @@ remove_old_versions() {
 
 look_at_it() {
 	services || return 0
-	if run_in "$opt/current" doctor --help >/dev/null 2>&1; then
-		run_in "$opt/current" doctor || :
-	fi
+	run_in "$opt/current" doctor || :
 	systemctl --no-pager --lines 0 status edgeferry-agent.service edgeferry-worker.service || :
 }
 

@@ -54,7 +54,10 @@ def main() -> None:
         *("--chance", "-c"), type=float, default=0.05, help="most that it may be luck (0.05)"
     )
     arguments = parser.parse_args()
-    found = evaluate(arguments.candidate, arguments.current, arguments.pictures)
+    try:
+        found = evaluate(arguments.candidate, arguments.current, arguments.pictures)
+    except OSError as error:
+        sys.exit(f"evaluate: {error}")
     found["better"] = found["chance"] <= arguments.chance
     print(json.dumps(found, indent=2))
     sys.exit(0 if found["better"] else 1)

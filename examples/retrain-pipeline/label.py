@@ -47,7 +47,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for LABEL/*.jpg")
     parser.add_argument("--least", type=int, default=1, help="fail for fewer of any label (1)")
     arguments = parser.parse_args()
-    found = choose(arguments.samples, arguments.output)
+    try:
+        found = choose(arguments.samples, arguments.output)
+    except OSError as error:
+        sys.exit(f"label: {error}; did `samples pull` fill that folder?")
     print(json.dumps(found, indent=2))
     if min(found["pictures"].values(), default=0) < arguments.least:
         sys.stderr.write(f"fewer than {arguments.least} pictures of a label; try again later\n")

@@ -109,7 +109,10 @@ class Pipeline:
 
     def canary(self) -> None:
         """Give it to the canary's devices."""
-        version = self._version_file.read_text()
+        try:
+            version = self._version_file.read_text()
+        except FileNotFoundError as error:
+            raise Stopped(f"{self._version_file} is missing: publish first", WRONG_USAGE) from error
         edgeferry("deploy", "--cohort", self._config.canary, "--version", version)
 
     def promote(self) -> None:
@@ -213,7 +216,7 @@ def main() -> None:
             print(f"── {step}", flush=True)
             getattr(pipeline, step)()
     except Stopped as stopped:
-        sys.stderr.write(f"pipeline: {step}: {stopped}\n")
+        sys.stderr.write(": ".join(filter(None, ("pipeline", step, str(stopped)))) + "\n")
         sys.exit(stopped.status)
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head import Head, read_head, with_head, without_head
+from head import Head, UnsuitableModel, read_head, with_head, without_head
 from numpy.typing import NDArray
 from releases import LABELS, MODEL, SETTINGS, Dataset, outputs, read_dataset, read_release
 
@@ -130,7 +131,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     reference = np.asarray(arguments.reference_colour) if arguments.reference_colour else None
-    found = train(arguments.base, arguments.pictures, arguments.output, reference)
+    try:
+        found = train(arguments.base, arguments.pictures, arguments.output, reference)
+    except (OSError, UnsuitableModel) as error:
+        sys.exit(f"train: {error}")
     print(json.dumps(found, indent=2))
 
 
