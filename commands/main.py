@@ -59,8 +59,10 @@ def _add(panel: str, *registers: Callable[[typer.Typer], None]) -> None:
     commands, groups = len(app.registered_commands), len(app.registered_groups)
     for register in registers:
         register(app)
-    for added in (*app.registered_commands[commands:], *app.registered_groups[groups:]):
-        added.rich_help_panel = panel
+    for command in app.registered_commands[commands:]:
+        command.rich_help_panel = panel
+    for group in app.registered_groups[groups:]:
+        group.rich_help_panel = panel
 
 
 _add("On the device", agent_cli.register)
