@@ -20,7 +20,7 @@ def test_its_help_says_where_each_command_is_for() -> None:
     panels |= {each.rich_help_panel for each in app.registered_groups}
     assert panels == {"On the device", "At the operator's desk", "On one machine, to try it"}
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
-    assert all(panel in shown for panel in panels)
+    assert all(str(panel) in shown for panel in panels)
 
 
 def test_the_demo_begins_with_a_new_folder(tmp_path: Path) -> None:
