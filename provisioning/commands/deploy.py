@@ -121,7 +121,7 @@ def _chosen(
 
 
 def _is_news(plan: Plan, settings: OperatorSettings, *, unsigned: bool) -> bool:
-    """Whether the cohort has other packages, or has these with a signature and is to have none."""
+    """Whether packages change, or whether the deployment is signed."""
     if unsigned:
         return plan.is_news or plan.was_signed
     return plan.is_news or (bool(settings.signing_keys) and not plan.was_signed)
