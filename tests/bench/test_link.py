@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from bench.link import Conditions, Link, Way, WayStatistics, link_to
+from tests.support.waiting import until, within
 
 Address = tuple[str, int]
-PATIENCE = 20.0
 
 
 class Endpoint(asyncio.DatagramProtocol):
@@ -40,8 +40,7 @@ class Endpoint(asyncio.DatagramProtocol):
         self.transport.sendto(data)
 
     async def next(self) -> bytes:
-        async with asyncio.timeout(PATIENCE):
-            return await self.received.get()
+        return await within(self.received.get())
 
     async def exchange(self, data: bytes) -> bytes:
         self.send(data)
@@ -92,10 +91,14 @@ async def net(
 
 async def counted(link: Link, holds: Callable[[WayStatistics], bool]) -> WayStatistics:
     """The figures of the way up as soon as they are as wanted."""
-    async with asyncio.timeout(PATIENCE):
-        while not holds(up := (await link.statistics()).up):  # noqa: ASYNC110 - nothing to await
-            await asyncio.sleep(0.001)
-    return up
+
+    async def look() -> WayStatistics | None:
+        up = (await link.statistics()).up
+        return up if holds(up) else None
+
+    found = await until(look, every=0.001)
+    assert found
+    return found
 
 
 async def test_a_perfect_link_carries_both_ways_and_counts(own_process: bool) -> None:

@@ -17,7 +17,8 @@ from localcloud.settings import CloudSettings
 from protocol.client import ClientLink, connect
 from protocol.credentials import PskCredential
 from tests.localcloud.conftest import SETTINGS
-from tests.support.cloud import PATIENCE, get, request
+from tests.support.cloud import get, request
+from tests.support.waiting import within
 
 UNLIMITED = CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
 KEY = PskCredential("camera-1@warehouse", b"key")
@@ -61,14 +62,11 @@ class Link:
 
     def post(self, path: str, body: bytes, content_format: int | None) -> Message:
         options = {} if content_format is None else {"content_format": content_format}
-        return self._runner.run(self._ask(request(POST, path, body, **options)))
+        asked = self.link.request(request(POST, path, body, **options))
+        return self._runner.run(within(asked))
 
     def greet(self) -> Message:
         return self._runner.run(get(self.link, "hello"))
-
-    async def _ask(self, message: Message) -> Message:
-        async with asyncio.timeout(PATIENCE):
-            return await self.link.request(message)
 
     async def _close(self) -> None:
         await self.link.close()

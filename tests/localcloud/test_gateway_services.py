@@ -14,6 +14,7 @@ from localcloud.settings import CloudSettings
 from protocol.formats import ContentFormat
 from tests.localcloud.conftest import SETTINGS
 from tests.support.cloud import Bench, Operator, first, get, request
+from tests.support.waiting import PATIENCE
 
 CBOR, JSON = int(ContentFormat.CBOR), int(ContentFormat.JSON)
 
@@ -162,7 +163,7 @@ async def test_the_sdks_keep_alive_is_answered(bench: Bench, operator: Operator)
     link = await bench.link(await operator.device("camera-1"))
     answers = [await link.request(Message(code=DELETE)) for _ in range(3)]
     assert [answer.code for answer in answers] == [NOT_FOUND] * 3
-    await link.ping(timeout=10)
+    await link.ping(timeout=PATIENCE)
 
 
 async def test_settings_and_calls_begin_with_ok(bench: Bench, operator: Operator) -> None:

@@ -11,8 +11,9 @@ from aiocoap import POST, Code
 
 from protocol.credentials import Credential, PskCredential
 from protocol.errors import HandshakeRefused, LinkError, LinkLost
-from tests.support.cloud import PATIENCE, Bench, Operator, eventually, first, get, request
+from tests.support.cloud import Bench, Operator, first, get, request
 from tests.support.pki import Authority
+from tests.support.waiting import PATIENCE, eventually
 
 
 async def _devices(operator: Operator) -> list[dict[str, object]]:
@@ -244,8 +245,8 @@ async def test_a_live_device_is_seen_again_and_again(bench: Bench, operator: Ope
     def seen() -> str:
         return store.devices.get(project, device.id).last_report or ""
 
-    await link.ping(timeout=10)
+    await link.ping(timeout=PATIENCE)
     await eventually(lambda: bool(seen()))
     before = seen()
-    await link.ping(timeout=10)
+    await link.ping(timeout=PATIENCE)
     await eventually(lambda: seen() > before)

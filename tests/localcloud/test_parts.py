@@ -19,6 +19,7 @@ from localcloud.regularly import Regularly
 from localcloud.server_certificate import ensure_server_certificate
 from localcloud.settings import CloudSettings
 from tests.support.pki import Authority
+from tests.support.waiting import within
 
 
 class Clock:
@@ -114,7 +115,7 @@ async def test_what_fails_once_is_done_again_and_told_once(
 
     with caplog.at_level("INFO", "localcloud"):
         regularly = Regularly(0.001, act, "saving")
-        await asyncio.wait_for(done.wait(), 20)
+        await within(done.wait())
         regularly.close()
     assert [record.message for record in caplog.records] == [
         "saving: database or disk is full",
@@ -159,4 +160,4 @@ async def test_only_watchers_of_the_changed_key_are_woken() -> None:
     changes.publish(Topic.STATE, "a")
     changes.publish(Topic.ACCESS, "x")
     assert heard == ["x"]
-    await asyncio.wait_for(one.wait(), 1)
+    await within(one.wait())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.backoff import Backoff
 from protocol.pacing import Lane, Pacer, TokenBucket
+from tests.support.waiting import within
 
 
 def send_until(bucket: TokenBucket, now: float, end: float) -> list[float]:
@@ -208,7 +209,7 @@ async def test_a_cap_that_is_lifted_lets_those_who_wait_go() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     pacer.limit_bytes(None)
-    await asyncio.wait_for(waiting, 5)
+    await within(waiting)
     pacer.limit_bytes(1)
     await pacer.turn(Lane.BLOCKS, 1000)
     assert not pacer.turn_at_once(Lane.BLOCKS, 1000)

@@ -28,8 +28,9 @@ from protocol.errors import (
     ServerUntrusted,
 )
 from protocol.server import Limits
-from tests.support.coap import PSK, Net, Pki, until
+from tests.support.coap import PSK, Net, Pki
 from tests.support.raw_client import RawClient
+from tests.support.waiting import eventually, within
 
 DAY = timedelta(days=1)
 
@@ -191,7 +192,7 @@ async def test_a_server_that_closes_takes_the_link_with_it_and_a_new_one_works(n
 
     address = server.address
     await server.close()
-    await asyncio.wait_for(link.lost.wait(), 5)
+    await within(link.lost.wait())
     with pytest.raises(LinkLost):
         await anext(observation)
     with pytest.raises(LinkLost):
@@ -270,7 +271,7 @@ async def test_a_new_handshake_from_a_known_address_replaces_the_old_session(net
 async def test_an_idle_session_is_dropped(net: Net) -> None:
     server = await net.serve(limits=Limits(idle=0.2))
     link = await net.connect(server.address)
-    await asyncio.wait_for(link.lost.wait(), 5)
+    await within(link.lost.wait())
     assert len(server) == 0
 
 
@@ -294,12 +295,12 @@ async def test_half_open_handshakes_are_limited_and_expire(net: Net) -> None:
         asyncio.create_task(net.connect(server.address, wrong, handshake_timeout=2))
         for _ in range(6)
     ]
-    await until(lambda: len(server._half_open) == 3)
+    await eventually(lambda: len(server._half_open) == 3)
     assert len(server._entries) == 3
     link = await net.connect(server.address)
     assert (await link.request(who())).code == CONTENT
 
-    await until(lambda: not server._half_open)
+    await eventually(lambda: not server._half_open)
     assert [session.peer.identity for session in server] == [PSK.identity]
     for attempt in attempts:
         attempt.cancel()
@@ -384,7 +385,7 @@ async def test_nothing_of_a_closed_link_or_session_stays_in_memory(net: Net) -> 
     ]
 
     await link.close()
-    await until(lambda: len(server) == 0)
+    await eventually(lambda: len(server) == 0)
     del link, session
     await asyncio.sleep(0)
     gc.collect()

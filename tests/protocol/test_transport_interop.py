@@ -14,6 +14,7 @@ import pytest
 from protocol.credentials import CertificateCredential, PskCredential
 from tests.support.coap import PSK, Blocks, Net, Pki
 from tests.support.raw_client import RawClient
+from tests.support.waiting import within
 
 needs_libcoap = pytest.mark.skipif(
     shutil.which("coap-client-openssl") is None,
@@ -92,7 +93,7 @@ async def test_openssl_s_client_gets_an_answer(net: Net, pki: Pki, kind: str) ->
         assert client.stdin is not None
         assert client.stdout is not None
         client.stdin.write(PING)
-        answer = await asyncio.wait_for(client.stdout.readexactly(4), 20)
+        answer = await within(client.stdout.readexactly(4))
 
     assert answer == RESET
 
@@ -111,7 +112,7 @@ async def test_our_client_talks_to_openssl_s_server(pki: Pki, kind: str) -> None
     async with program(*command) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        port = await asyncio.wait_for(accepting_port(server.stdout), 20)
+        port = await within(accepting_port(server.stdout))
         client = RawClient(("127.0.0.1", port), PSK if kind == "psk" else pki.device())
         await client.handshake()
         server.stdin.write(b"from the server\n")

@@ -14,9 +14,10 @@ from bench.link import link_to
 from protocol.client import connect
 from protocol.credentials import CertificateCredential
 from protocol.errors import LinkLost
-from tests.support.coap import PSK, Net, Pki, until
+from tests.support.coap import PSK, Net, Pki
 from tests.support.pki import Authority
 from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE, eventually, within
 
 
 class Impatient(TransportTuning):  # type: ignore[misc]
@@ -161,7 +162,7 @@ async def test_a_cancelled_observation_is_reset_at_the_server(net: Net) -> None:
 
     observation.cancel()
     await link.request(Message(code=POST, uri_path=["counter"]))
-    await link.ping(5)  # behind the notification, so behind its reset too
+    await link.ping(PATIENCE)  # behind the notification, so behind its reset too
 
     assert observers(net) == 0
     assert [message async for message in observation] == []
@@ -174,7 +175,7 @@ def observers(net: Net) -> int:
 async def test_a_ping_is_answered(net: Net) -> None:
     link = await net.connect((await net.serve()).address)
     before = link.traffic.datagrams_received
-    await link.ping(5)
+    await link.ping(PATIENCE)
     assert link.traffic.datagrams_received == before + 1
     assert not link.lost.is_set()
 
@@ -246,7 +247,7 @@ async def test_closing_a_link_fails_what_waits_and_tells_the_server(net: Net) ->
     with pytest.raises(LinkLost):
         await link.request(get("who"))
     other = await net.connect(server.address)
-    await other.ping(5)
+    await other.ping(PATIENCE)
     assert len(server) == 1
     assert observers(net) == 0
 
@@ -259,11 +260,11 @@ async def test_the_server_tells_of_sessions_that_begin_and_end(net: Net) -> None
     )
     link = await net.connect(server.address)
     await link.close()
-    await until(lambda: len(server) == 0)
+    await eventually(lambda: len(server) == 0)
     dropped = await net.connect(server.address)
     for session in server:
         server.drop(session)
-    await asyncio.wait_for(dropped.lost.wait(), 5)
+    await within(dropped.lost.wait())
 
     assert told == [
         ("begun", PSK.identity),

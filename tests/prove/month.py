@@ -33,8 +33,9 @@ from tests.prove.crash_states import check_what_is_left
 from tests.prove.parts import Budget, Part, Progress, Proof
 from tests.prove.soak import fill_history, has_grown, quarters
 from tests.prove.updating_agent import Fate, Scenario, UpdatingAgent
-from tests.support.counting_server import Answer, CountingServer
+from tests.support.counting_server import CountingServer
 from tests.support.disk_model import Steps, Unsynced
+from tests.support.downloading import Answer
 from tests.support.virtual_time import VirtualTimeLoop
 
 HOUR, DAY = 3600.0, 86_400.0

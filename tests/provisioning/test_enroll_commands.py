@@ -18,7 +18,6 @@ from localcloud.launch import describe
 from protocol.errors import ProtocolError
 from protocol.session import DeviceSession
 from provisioning.resources import Device
-from tests.support.background import PATIENCE
 from tests.support.provisioning import (
     PASSPHRASE,
     BackgroundCloud,
@@ -27,6 +26,7 @@ from tests.support.provisioning import (
     needs_openssl,
     openssl,
 )
+from tests.support.waiting import PATIENCE
 
 ENROLLED, KEPT = "enrolled", "already there"
 

@@ -19,9 +19,9 @@ from provisioning.metrics import METRICS_PATH
 from provisioning.promoting import Promotion
 from provisioning.publish_record import PublishRecord, Recorded
 from provisioning.signing_keys import create_key
-from tests.support.background import PATIENCE
 from tests.support.provisioning import BackgroundCloud, Operator, Run, deployed
 from tests.support.telemetry import SpeakingDevice, minutes, stream
+from tests.support.waiting import PATIENCE
 
 NEW = {"ai-model": "2", "labels": "2"}
 TAKEN_BACK = (

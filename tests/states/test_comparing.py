@@ -10,43 +10,12 @@ from itertools import pairwise
 import pytest
 
 from states.comparing import Result, checks
-from states.figures import Comparison, Showing
+from states.figures import Comparison
 from states.policy import WindowLimits
 from states.shares import lower_bound, total_variation, upper_bound
+from tests.states.comparisons import ALIKE, COLLAPSED, compared
 
 LIMITS = WindowLimits()
-USUAL = Showing(
-    captured=300,
-    classified=300,
-    dropped=0,
-    errors=0,
-    inference_p50_ms=10.0,
-    inference_p95_ms=14.0,
-    mean_confidence=0.9,
-    classes={"cat": 160, "dog": 140},
-    changes=40,
-)
-ALIKE = Comparison(
-    release="new",
-    previous="old",
-    compared=300,
-    agreed=270,
-    same_frames=True,
-    candidate=USUAL,
-    previous_side=USUAL,
-)
-
-
-def compared(
-    candidate: dict[str, object] | None = None,
-    previous: dict[str, object] | None = None,
-    **changes: object,
-) -> Comparison:
-    sides = {
-        "candidate": replace(USUAL, **(candidate or {})),  # type: ignore[arg-type]
-        "previous_side": replace(USUAL, **(previous or {})),  # type: ignore[arg-type]
-    }
-    return replace(ALIKE, **sides, **changes)  # type: ignore[arg-type]
 
 
 def later(
@@ -63,7 +32,6 @@ def failures(comparison: Comparison, *, complete: bool = True) -> list[str]:
     return [check.name for check in found if check.result is Result.FAILED]
 
 
-COLLAPSED: dict[str, object] = {"classes": {"cat": 300}}
 STATIC: dict[str, object] = {"classes": {"dog": 290, "cat": 10}}
 BROKEN = [
     ("slower in both", compared({"inference_p50_ms": 60.0, "inference_p95_ms": 90.0}), "latency"),
@@ -155,7 +123,9 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("comparison", "name"), [case[1:] for case in BROKEN], ids=lambda c: "")
+@pytest.mark.parametrize(
+    ("comparison", "name"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
+)
 def test_a_broken_release_fails_the_check_made_for_it(comparison: Comparison, name: str) -> None:
     assert any(failed.startswith(name) for failed in failures(comparison))
 

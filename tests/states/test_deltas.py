@@ -10,7 +10,8 @@ from states.deltas import best_companion, patches_for
 from states.model import Companion, Package
 from states.ports import Postponed
 from states.reasons import Transient
-from tests.states.world import Device, PowerCut, World, deployment, release
+from tests.states.memory_journal import PowerCut
+from tests.states.world import Device, World, deployment, release
 
 MODEL = Package("ai-model", "2", "2" * 64, 1000)
 LABELS = Package("labels", "1", "3" * 64, 10)

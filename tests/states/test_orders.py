@@ -17,7 +17,7 @@ from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
 from states.update import Outcome
 from states.watch import Finding, finding
-from tests.states.test_comparing import ALIKE
+from tests.states.comparisons import ALIKE
 from tests.states.world import Device, deployment, postponed, release
 
 ONE, TWO, THREE = (release(version).id for version in "123")

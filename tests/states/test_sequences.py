@@ -16,8 +16,9 @@ from states.orders import OrderRefused
 from states.policy import Policy
 from states.ports import Postponed, Rejected
 from states.reasons import Rejection, Transient
-from tests.states.test_comparing import ALIKE, COLLAPSED, compared
-from tests.states.world import Device, PowerCut, deployment, release
+from tests.states.comparisons import ALIKE, COLLAPSED, compared
+from tests.states.memory_journal import PowerCut
+from tests.states.world import Device, deployment, release
 
 STEPS = ["fetch", "verify", "assemble", "prepare", "switch", "switched", "commit", "figures"]
 ACCIDENTS = [

@@ -16,7 +16,8 @@ from states.ports import Postponed
 from states.reasons import Rejection, Transient
 from states.trust import SignedKeys, SignedRelease
 from states.update import Outcome
-from tests.states.world import Device, PowerCut, release
+from tests.states.memory_journal import PowerCut
+from tests.states.world import Device, release
 
 
 class SignedDevice(Device):

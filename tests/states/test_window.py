@@ -12,8 +12,9 @@ from states.ports import Postponed
 from states.reasons import Transient
 from states.update import Outcome
 from states.window import Verdict, Window
-from tests.states.test_comparing import ALIKE, COLLAPSED, compared
-from tests.states.world import Device, PowerCut, release
+from tests.states.comparisons import ALIKE, COLLAPSED, compared
+from tests.states.memory_journal import PowerCut
+from tests.states.world import Device, release
 
 LIMITS = WindowLimits()
 OPENED = WorkerFigures("new", 0, 0, 0, 0, instance="1")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-PATIENCE = 20.0
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,23 +39,26 @@ class Background(Generic[T]):
 def in_background(
     opening: Callable[[], AbstractAsyncContextManager[T]],
 ) -> Iterator[Background[T]]:
-    """Open what ``opening`` makes in a thread of its own, and close it there at the end."""
-    started, stop = threading.Event(), asyncio.Event()
-    found: list[T] = []
-    loop = asyncio.new_event_loop()
+    """Open what ``opening`` makes in a thread of its own, and close it there at the end.
+
+    Raises what comes of opening or closing it.
+    """
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    opened: Future[T] = Future()
 
     async def serve() -> None:
         async with opening() as it:
-            found.append(it)
-            started.set()
+            opened.set_result(it)
             await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(PATIENCE)
-    try:
-        yield Background(found[0], loop)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+    with ThreadPoolExecutor(1) as thread:
+        serving = thread.submit(loop.run_until_complete, serve())
+        beginnings: list[Future[Any]] = [opened, serving]
+        wait(beginnings, PATIENCE, FIRST_COMPLETED)
+        try:
+            if not serving.done():
+                yield Background(opened.result(0), loop)
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            serving.result()
+            loop.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,7 @@ from localcloud.cloud import LocalCloud
 from protocol.client import ClientLink, Observation, connect
 from protocol.credentials import CertificateCredential, Credential, PskCredential
 from tests.support.pki import Authority
-
-PATIENCE = 60.0  # seconds; a busy machine may give a test little of its time
+from tests.support.waiting import PATIENCE, within
 
 Json = dict[str, Any]
 
@@ -154,12 +152,4 @@ async def get(link: ClientLink, path: str, **options: Any) -> Message:
 
 async def first(observation: Observation) -> Message:
     """The next message of an observation."""
-    async with asyncio.timeout(PATIENCE):
-        return await anext(observation)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something another task does has happened."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - the cloud has no event to wait for
-            await asyncio.sleep(0.005)
+    return await within(anext(observation))

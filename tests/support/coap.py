@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -144,9 +143,3 @@ class Net:
         )
         self._stack.push_async_callback(link.close)
         return link
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something is so that no event tells of."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0)

@@ -5,24 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.download.engine import Settle
 from tests.support.disk_model import Steps
-from tests.support.downloading import AskedInTasks
+from tests.support.downloading import Answer, AskedInTasks
 
 BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One block, as the downloader is given it."""
-
-    number: int
-    more: bool
-    payload: bytes
-    total_size: int
-    etag: None = None
 
 
 class CountingServer(AskedInTasks):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from agent.commands.inspection import Inspector
 from agent.config import Settings
 from localcloud.cloud import LocalCloud
 from localcloud.settings import CloudSettings
-from tests.support.cloud import PATIENCE, Bench, Json, Operator, TestDevice
+from tests.support.cloud import Bench, Json, Operator, TestDevice
 from tests.support.tiny_models import TinyModel
 
 CLOUD = CloudSettings(coap_port=0, http_port=0, project="Warehouse", rate_limit=None)
@@ -111,14 +111,6 @@ class RemoteDevice:
             return inspector.status()
         finally:
             inspector.close()
-
-
-async def until(look: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
-    """Look until it is true, and return that."""
-    async with asyncio.timeout(patience):
-        while not (found := await look()):  # noqa: ASYNC110 - it is across the network
-            await asyncio.sleep(0.05)
-    return found
 
 
 @asynccontextmanager

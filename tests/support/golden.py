@@ -39,3 +39,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
+
+
+def red_pictures(folder: Path) -> str:
+    """Source address of one red picture, over and over."""
+    return f"dir:{write_folder(folder / 'pictures', {'red/1.png': picture('red', '.png')})}"

@@ -8,6 +8,7 @@ import socket
 from protocol.credentials import Credential
 from protocol.dtls.connection import DtlsConnection
 from protocol.dtls.contexts import client_context
+from tests.support.waiting import within
 
 
 class RawClient:
@@ -47,7 +48,7 @@ class RawClient:
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        datagram = await asyncio.wait_for(loop.sock_recv(self._socket, 2048), 5)
+        datagram = await within(loop.sock_recv(self._socket, 2048))
         self._received += self._dtls.feed(datagram)
         await self._flush()
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from demo.stage import await_that
 from tests.support.provisioning import Operator
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 
 class Commands:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,12 @@ import httpx
 import pytest
 
 from demo.fleet import Fleet
-from demo.stage import CloudProcess, Device, Document, serves
+from demo.stage import EDGEFERRY, CloudProcess, Device, Document, serves
+from provisioning.pki import KeyPair, create_ca, issue_device
 from tests.support.tiny_models import TinyModel, reversed_colours
+from tests.support.waiting import PATIENCE
 from tests.support.worker_harness import assert_balanced
 
-PATIENCE = 60.0
 LABELS = b"red\ngreen\n"
 
 pytestmark = pytest.mark.system
@@ -55,6 +57,19 @@ class Bench:
         enrolled = self.fleet.enrol(name)
         self.device_id = enrolled.device_id
         self.configure(psk_id=enrolled.identity, psk=enrolled.key)
+
+    def certificate(self, folder: Path, *, trusted: bool) -> dict[str, object]:
+        """Keys of the golioth table for a certificate of a CA that the project trusts, or not."""
+        ca, device = KeyPair.in_folder(folder, "ca"), KeyPair.in_folder(folder, "client")
+        create_ca(ca, "test CA")
+        issue_device(ca, device, self.cloud.address.project, folder.name)
+        if trusted:
+            self.fleet.management.upload_ca(ca.certificate.read_bytes())
+        return {
+            "certificate": str(device.certificate),
+            "private_key": str(device.key),
+            "server_ca": str(self.cloud.address.server_ca),
+        }
 
     def model(self, version: str, **changes: Any) -> Path:
         """A model file of its own content for each version; they all answer alike, as good ones."""
@@ -100,6 +115,22 @@ class Bench:
             found = [data[name] for data in found if name in data]
         return found
 
+    def edgeferry(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """How a command ends that somebody types at the device."""
+        return subprocess.run(
+            (*EDGEFERRY, *words, "--config", str(self.device.config)),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+
+    def say(self, *words: str) -> str:
+        """What a command prints; it must succeed."""
+        ended = self.edgeferry(*words)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
     def states(self) -> list[str]:
         """Every state the device went through."""
         history = self.device.inspect(lambda inspector: inspector.history(10_000))
@@ -119,6 +150,15 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudProcess]:
 def bench(cloud: CloudProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A device with a PSK in a cohort of its own; nothing is started yet."""
     yield from make_bench(cloud, tmp_path, request.node.name)
+
+
+@pytest.fixture
+def running(bench: Bench) -> Bench:
+    """A device that is connected, its worker waiting for a model."""
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.device.await_status("connected", lambda s: s["connected"], PATIENCE)
+    return bench
 
 
 def make_bench(cloud: CloudProcess, folder: Path, name: str) -> Iterator[Bench]:

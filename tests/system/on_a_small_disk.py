@@ -6,13 +6,13 @@ A program, to be run in a namespace of its own: ``python -m tests.system.on_a_sm
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 from demo.stage import CloudProcess, Document, await_that
 from tests.support.on_disk import journal_was_never_put_aside, only_verified_bytes_are_reachable
 from tests.support.small_disk import SmallDisk
-from tests.system.conftest import PATIENCE, Bench, make_bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench, make_bench
 
 SIZE = 8 << 20
 
@@ -55,7 +55,6 @@ def _see_it_serve(bench: Bench, version: str) -> None:
         return int(status["worker"]["classified"])
 
     before = classified(bench.device.inspect(lambda inspector: inspector.status()))
-    time.sleep(0.5)
     after = bench.device.await_status("frames", lambda s: classified(s) > before, PATIENCE)
     assert after["worker"]["errors"] == 0
 

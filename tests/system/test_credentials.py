@@ -12,7 +12,8 @@ from bench.link import link_to
 from demo.stage import CloudProcess
 from provisioning.pki import KeyPair, create_ca, issue_device
 from tests.support.background import in_background
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 
@@ -29,27 +30,14 @@ def unknown_identity(_bench: Bench) -> dict[str, object]:
 
 
 def foreign_certificate(bench: Bench) -> dict[str, object]:
-    return certificate(bench, bench.folder / "foreign", trusted=False)
+    return bench.certificate(bench.folder / "foreign", trusted=False)
 
 
 def unknown_server(bench: Bench) -> dict[str, object]:
-    found = certificate(bench, bench.folder / "own", trusted=True)
+    found = bench.certificate(bench.folder / "own", trusted=True)
     other = KeyPair.in_folder(bench.folder / "other", "ca")
     create_ca(other, "somebody else's CA")
     return {**found, "server_ca": str(other.certificate)}
-
-
-def certificate(bench: Bench, folder: Path, *, trusted: bool) -> dict[str, object]:
-    ca, device = KeyPair.in_folder(folder, "ca"), KeyPair.in_folder(folder, "client")
-    create_ca(ca, "test CA")
-    issue_device(ca, device, bench.cloud.address.project, folder.name)
-    if trusted:
-        bench.fleet.management.upload_ca(ca.certificate.read_bytes())
-    return {
-        "certificate": str(device.certificate),
-        "private_key": str(device.key),
-        "server_ca": str(bench.cloud.address.server_ca),
-    }
 
 
 def served_then_reconfigured(bench: Bench, **golioth: object) -> None:
@@ -93,7 +81,7 @@ def test_wrong_credentials_are_explained_while_the_model_serves_on(
 
 
 def test_a_wrong_host_name_is_named(bench: Bench) -> None:
-    found = certificate(bench, bench.folder / "own", trusted=True)
+    found = bench.certificate(bench.folder / "own", trusted=True)
     gateway = bench.cloud.address.gateway
     with in_background(lambda: link_to(gateway, host="127.0.0.2", own_process=False)) as link:
         served_then_reconfigured(bench, **found, uri=f"coaps://127.0.0.2:{link.it.address[1]}")
@@ -124,7 +112,7 @@ def test_an_agent_without_a_cloud_keeps_trying_until_it_is_there(
 def test_a_certificate_replaced_during_a_download_costs_neither_restart_nor_download(
     bench: Bench,
 ) -> None:
-    found = certificate(bench, bench.folder / "own", trusted=True)
+    found = bench.certificate(bench.folder / "own", trusted=True)
     bench.configure(**found, requests_per_second=40)
     bench.device.start("worker")
     bench.device.start("run")

@@ -9,22 +9,13 @@ import pytest
 from demo.stage import Document
 from protocol.delta import companion_name, companion_version, sha256
 from provisioning.companions import publish_companion
-from tests.system.conftest import LABELS, PATIENCE, Bench
+from tests.system.conftest import LABELS, Bench
 
 pytestmark = pytest.mark.system
 
 MODELS = Path(__file__).parents[2] / "demo" / "models"
 MODEL_1, MODEL_2 = MODELS / "model-1.tflite", MODELS / "model-2.tflite"
 RETRAINED = MODELS / "model-2-retrained-head.tflite"
-
-
-@pytest.fixture
-def running(bench: Bench) -> Bench:
-    """A device that is connected, its worker waiting for a model."""
-    bench.device.start("worker")
-    bench.device.start("run")
-    bench.device.await_status("connected", lambda s: s["connected"], PATIENCE)
-    return bench
 
 
 def deploy(bench: Bench, version: str, model: Path, companion: str | None = None) -> Document:

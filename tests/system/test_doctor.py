@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo.stage import EDGEFERRY
 from tests.support.json_outputs import read_output
-from tests.system.conftest import PATIENCE, Bench
-from tests.system.test_credentials import certificate
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 
 
-def edgeferry(bench: Bench, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = (*EDGEFERRY, *arguments, "--config", str(bench.device.config))
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-
-
 def doctor(bench: Bench, *options: str) -> tuple[int, dict[str, list[Any]]]:
     """The exit status, and the texts of each level."""
-    ended = edgeferry(bench, "doctor", "--json", *options)
+    ended = bench.edgeferry("doctor", "--json", *options)
     findings = read_output(["doctor"], ended.stdout)["findings"]
     by_level: dict[str, list[Any]] = {"ok": [], "warning": [], "error": []}
     for finding in findings:
@@ -33,7 +26,7 @@ def doctor(bench: Bench, *options: str) -> tuple[int, dict[str, list[Any]]]:
 
 
 def test_a_working_device_is_found_healthy_and_a_broken_one_is_not(bench: Bench) -> None:
-    found = certificate(bench, bench.folder / "own", trusted=True)
+    found = bench.certificate(bench.folder / "own", trusted=True)
     bench.configure(**found)
     bench.device.start("worker")
     bench.device.start("run")
@@ -62,7 +55,7 @@ def test_a_working_device_is_found_healthy_and_a_broken_one_is_not(bench: Bench)
 def no_secret_leaves(bench: Bench, key: Path) -> None:
     """The archive of a running device holds neither its key nor the operator's."""
     archive = bench.folder / "diag.tar.gz"
-    ended = edgeferry(bench, "diag", str(archive))
+    ended = bench.edgeferry("diag", str(archive))
     assert ended.returncode == 0, ended.stderr
     secrets = [*key.read_bytes().splitlines()[1:-1], bench.cloud.address.api_key.encode()]
     with tarfile.open(archive) as opened:

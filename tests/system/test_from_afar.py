@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from demo.stage import await_that
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 

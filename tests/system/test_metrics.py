@@ -12,7 +12,8 @@ from agent.journal.outbox import STREAMING, Outbox
 from agent.telemetry.counts import Look
 from demo.stage import Document, await_that
 from tests.support.outbox import drained
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,8 @@ import pytest
 from demo.stage import await_that
 from tests.support.faults import LATE, RUNTIME, coloured_pictures, python_path, with_fault
 from tests.support.tiny_models import TinyModel
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-
-import cv2
-import numpy as np
 import pytest
 
-from demo.stage import EDGEFERRY
+from tests.support.golden import coloured, write_folder
 from tests.support.json_outputs import read_output
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
-
-
-def command(bench: Bench, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*EDGEFERRY, *words, "--config", str(bench.device.config)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def start(bench: Bench) -> None:
@@ -35,7 +22,7 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
     for version in ("1", "3"):
         bench.deploy(version)
         left = bench.await_served(version)["active"]["id"]
-    went_back = command(bench, "rollback", "--json")
+    went_back = bench.edgeferry("rollback", "--json")
     assert went_back.returncode == 0, went_back.stderr
     answer = read_output(["rollback"], went_back.stdout)
     assert answer["left"]["id"] == left
@@ -45,28 +32,25 @@ def test_going_back_sticks_until_the_release_is_tried_again(bench: Bench) -> Non
     agent_socket = bench.device.state_dir / "agent.sock"
     assert agent_socket.stat().st_mode & 0o777 == 0o600
 
-    again = read_output(["retry"], command(bench, "retry", "--json").stdout)
+    again = read_output(["retry"], bench.say("retry", "--json"))
     assert again["said"] == f"release {left} is tried again now"
     served = bench.await_served("3")["active"]["id"]
-    loaded = read_output(["reload"], command(bench, "reload", "--json").stdout)
+    loaded = read_output(["reload"], bench.say("reload", "--json"))
     assert loaded["release"] == served
 
-    nonsense = command(bench, "rollback", "--to", "0123456789abcdef")
+    nonsense = bench.edgeferry("rollback", "--to", "0123456789abcdef")
     assert nonsense.returncode == 1
     assert "not on this device" in nonsense.stderr
     bench.device.agent.stop()
-    nobody = command(bench, "rollback")
+    nobody = bench.edgeferry("rollback")
     assert nobody.returncode == 1
     assert "start it with `edgeferry run`" in nobody.stderr
 
 
 def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -> None:
     # Both colours by turns: what stands still tells nothing about labels out of order.
-    for label, colour in (("green", (0, 255, 0)), ("red", (0, 0, 255))):
-        folder = bench.folder / "pictures" / label
-        folder.mkdir(parents=True)
-        cv2.imwrite(str(folder / "1.png"), np.full((16, 16, 3), colour, np.uint8))
-    bench.tables["worker"]["source"] = f"dir:{bench.folder / 'pictures'}"
+    pictures = write_folder(bench.folder / "pictures", coloured("green", "red", each=1))
+    bench.tables["worker"]["source"] = f"dir:{pictures}"
     bench.tables["update"]["window_frames"] = 100
     bench.device.configure(bench.tables)
     start(bench)
@@ -79,7 +63,7 @@ def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -
     assert status["active"]["id"] == serving
     bench.device.stop()
 
-    story = read_output(["explain"], command(bench, "explain", "--json").stdout)
+    story = read_output(["explain"], bench.say("explain", "--json"))
     assert story["outcome"] == "rolled-back"
     assert story["replaces"]["id"] == serving
     assert [step["state"] for step in story["steps"]][-2:] == ["reporting", "idle"]
@@ -89,11 +73,11 @@ def test_why_a_worse_release_was_left_is_told_while_nothing_runs(bench: Bench) -
     assert checks["agreement"]["result"] == "failed"
     assert story["window"]["figures"]["comparison"]["compared"] >= 30
 
-    told = command(bench, "explain").stdout
+    told = bench.say("explain")
     for words in ("Went back to", serving, "edgeferry retry", "agreement", "FAILED", "No agent"):
         assert words in told, told
-    earlier = command(bench, "explain", serving)
+    earlier = bench.edgeferry("explain", serving)
     assert "Confirmed" in earlier.stdout
-    nothing = command(bench, "explain", "77")
+    nothing = bench.edgeferry("explain", "77")
     assert nothing.returncode == 1
     assert "no update 77" in nothing.stderr

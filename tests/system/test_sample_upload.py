@@ -9,7 +9,8 @@ from agent.samples.upload_part import PART_BYTES
 from agent.store.files import Files
 from demo.stage import await_that
 from tests.support.samples import add_sample, jpeg, reassembled
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from demo.stage import EDGEFERRY, Document, await_that
+from demo.stage import Document, await_that
 from protocol.signing import encode_document, sign
 from protocol.statements import ReleaseStatement, SignedPackage
 from provisioning.resources import Artifact
 from provisioning.signing_keys import load_key
 from tests.support.signing import private_key
+from tests.support.waiting import PATIENCE
 from tests.system.commands import Commands
-from tests.system.conftest import LABELS, PATIENCE, Bench
+from tests.system.conftest import LABELS, Bench
 
 pytestmark = pytest.mark.system
 
@@ -166,12 +166,5 @@ def test_going_back_and_new_keys_are_signed_for(bench: Bench) -> None:
     fleet.offer(fleet.upload("revoked", revoked), "s1", "s1")
     assert "by key list 1" in fleet.refused("signature-unknown-key")["detail"]
 
-    done = subprocess.run(
-        [*EDGEFERRY, "rollback", "--config", str(bench.device.config)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    bench.say("rollback")
     fleet.served("s1")

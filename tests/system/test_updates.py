@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 
 import pytest
 
 from agent.commands.display import show_status
-from demo.stage import EDGEFERRY, CloudProcess, Document, await_that
+from demo.stage import CloudProcess, Document, await_that
 from tests.support.json_outputs import read_output
+from tests.support.waiting import PATIENCE
 from tests.support.worker_harness import assert_balanced
-from tests.system.conftest import LABELS, PATIENCE, Bench
+from tests.system.conftest import LABELS, Bench
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def running(bench: Bench) -> Bench:
-    """A device that is connected, its worker waiting for a model."""
-    bench.device.start("worker")
-    bench.device.start("run")
-    bench.device.await_status("connected", lambda s: s["connected"], PATIENCE)
-    return bench
 
 
 def test_a_deployment_is_served_and_reported(running: Bench) -> None:
@@ -185,73 +176,50 @@ def test_the_inspecting_commands_answer_for_people_and_scripts(running: Bench) -
     running.deploy("1")
     running.await_served("1")
 
-    status = read_output(["status"], say(running, "status", "--json"))
+    status = read_output(["status"], running.say("status", "--json"))
     keys = "state since connected active previous target rejected last_error next_try_in_s"
     assert {*keys.split(), "traffic", "worker"} <= status.keys()
-    (release,) = read_output(["releases"], say(running, "releases", "--json"))
+    (release,) = read_output(["releases"], running.say("releases", "--json"))
     assert release["role"] == "active"
-    (last,) = read_output(["history"], say(running, "history", "--json", "--limit", "1"))
+    (last,) = read_output(["history"], running.say("history", "--json", "--limit", "1"))
     assert last["target"] == "idle"
     updates = ("history", "--updates", "--json")
-    assert read_output(updates, say(running, *updates))[-1]["outcome"] == "confirmed"
-    assert "ai-model 1" in say(running, "status")
-    assert "confirmed" in say(running, "history", "--updates")
-    assert "downloading" in say(running, "history")
+    assert read_output(updates, running.say(*updates))[-1]["outcome"] == "confirmed"
+    assert "ai-model 1" in running.say("status")
+    assert "confirmed" in running.say("history", "--updates")
+    assert "downloading" in running.say("history")
     running.device.stop()
-    stopped = read_output(["status"], say(running, "status", "--json"))
+    stopped = read_output(["status"], running.say("status", "--json"))
     assert (stopped["running"], stopped["connected"]) == (False, False)
     assert stopped["active"] == status["active"]
     assert stopped["worker"]["state"] == "away"
 
 
 def test_a_second_agent_on_the_same_state_is_refused(running: Bench) -> None:
-    second = subprocess.run(
-        (*EDGEFERRY, "run", "--config", str(running.device.config)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    second = running.edgeferry("run")
     assert second.returncode == 1
     assert f"in use by process {running.device.agent.pid}" in second.stderr
-
-
-def say(bench: Bench, *command: str) -> str:
-    """What a command prints; it must succeed."""
-    answer = subprocess.run(
-        (*EDGEFERRY, *command, "--config", str(bench.device.config)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return answer.stdout
 
 
 def test_a_held_release_waits_on_disk_until_it_is_let_go(running: Bench) -> None:
     running.deploy("1")
     running.await_served("1")
-    assert "on hold: activation" in say(running, "hold")
+    assert "on hold: activation" in running.say("hold")
     running.deploy("2")
     status = running.device.await_status("held", lambda s: s["state"] == "held", PATIENCE)
     assert "release-hold" in status["waits_for"]
     assert status["target"]["bytes_done"] == status["target"]["bytes_total"]
     assert status["active"]["packages"]["ai-model"]["version"] == "1"
-    assert "release-hold" in say(running, "status")
+    assert "release-hold" in running.say("status")
     running.device.agent.kill()
     running.device.start("run")
     running.device.await_status("still held", lambda s: s["running"], PATIENCE)
-    say(running, "release-hold")
+    running.say("release-hold")
     running.await_served("2")
 
 
 def test_wrong_configuration_is_exit_status_2(bench: Bench) -> None:
     bench.device.config.write_text("[golioth]\nurl = 'x'\n")
-    answer = subprocess.run(
-        (*EDGEFERRY, "run", "--config", str(bench.device.config)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    answer = bench.edgeferry("run")
     assert answer.returncode == 2
     assert "did you mean uri?" in answer.stderr

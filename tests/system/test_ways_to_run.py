@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Document
-from tests.system.conftest import PATIENCE, Bench
+from tests.support.waiting import PATIENCE
+from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.system
 
@@ -28,9 +29,11 @@ def original_script(state_dir: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def answer_to_a_frame(process: subprocess.Popen[str]) -> str:

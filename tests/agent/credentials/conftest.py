@@ -27,8 +27,8 @@ from protocol.manifest import Manifest
 from protocol.session import DeviceSession, SessionSettings
 from tests.support.cloud import Bench
 from tests.support.pki import Authority, Issued
+from tests.support.waiting import eventually
 
-PATIENCE = 20.0
 CERTIFICATE_ID = "camera-1"
 QUICK = SessionSettings(
     requests_per_second=None,
@@ -123,9 +123,7 @@ class Device:
     async def eventually(self, what: str, holds: Callable[[], object]) -> None:
         """Wait until something has happened that no event tells of."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not holds():  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await eventually(holds)
         except TimeoutError:
             raise AssertionError(f"{what}: not in time; errors: {self.errors[:3]}") from None
 

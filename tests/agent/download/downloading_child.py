@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import random
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.download.downloader import Downloader, DownloadSettings
@@ -19,20 +18,11 @@ from agent.journal.opening import open_journal
 from agent.store.names import PackageNames
 from agent.store.release_store import ReleaseStore
 from states.model import Package
-from tests.support.downloading import AskedInTasks
+from tests.support.downloading import Answer, AskedInTasks
 
 
 def artifact(length: int) -> bytes:
     return random.Random(length).randbytes(length)
-
-
-@dataclass(frozen=True)
-class Answer:
-    number: int
-    more: bool
-    payload: bytes
-    total_size: int | None
-    etag: bytes | None = None
 
 
 class SlowSource(AskedInTasks):

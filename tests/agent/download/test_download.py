@@ -31,16 +31,6 @@ from tests.support.downloading import (
 CHILD = Path(__file__).with_name("downloading_child.py")
 
 
-@pytest.fixture
-def device(tmp_path: Path) -> Device:
-    return Device(tmp_path / "state")
-
-
-@pytest.fixture
-def model() -> bytes:
-    return os.urandom(200 * 1024 + 7)
-
-
 async def test_an_artifact_arrives_as_it_was_published(device: Device, model: bytes) -> None:
     package = device.publish("ai-model", model)
     await device.fetch(package)

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from aiocoap import Code
@@ -22,17 +21,6 @@ from tests.support.downloading import (
     no_accident,
     refused,
 )
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Device:
-    return Device(tmp_path / "state")
-
-
-@pytest.fixture
-def model() -> bytes:
-    return os.urandom(200 * 1024 + 7)
-
 
 # What heals.
 

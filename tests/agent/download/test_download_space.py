@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 from collections import Counter
@@ -21,11 +20,7 @@ from tests.support.downloading import (
     no_accident,
     refused,
 )
-
-
-@pytest.fixture
-def model() -> bytes:
-    return os.urandom(200 * 1024 + 7)
+from tests.support.small_disk import SmallDisk
 
 
 class FullDisk(Files):
@@ -59,40 +54,32 @@ async def test_a_full_disk_postpones_and_nothing_is_lost_when_space_returns(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """A real file system of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+    try:
+        disk = SmallDisk(tmp_path / "small", 1 << 20)
+    except subprocess.CalledProcessError:
         pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk.folder)], check=True)
 
 
-def fill_up(ballast: Path) -> None:
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-
-
-async def test_a_really_full_disk_heals_when_space_is_freed(small_disk: Path) -> None:
-    device = Device(small_disk / "state")
+async def test_a_really_full_disk_heals_when_space_is_freed(small_disk: SmallDisk) -> None:
+    device = Device(small_disk.folder / "state")
     package = device.publish("ai-model", os.urandom(900 * 1024))
-    ballast = small_disk / "ballast"
 
     def fill(server: Server, number: int, time: int) -> None:
-        if number == 400 and not ballast.exists():
-            fill_up(ballast)
+        if number == 400 and time == 1:
+            small_disk.fill()
 
     device.server.accident = fill
     outcome = await refused(device, package)
     assert outcome.reason is Transient.DISK_FULL
-    assert str(small_disk) in outcome.detail
+    assert str(small_disk.folder) in outcome.detail
     outcome = await refused(device, package)
     assert outcome.reason is Transient.DISK_FULL
 
-    ballast.unlink()
+    small_disk.make_room()
     device.server.accident = no_accident
     asked = len(device.server.asked)
     await device.fetch(package)
@@ -100,25 +87,27 @@ async def test_a_really_full_disk_heals_when_space_is_freed(small_disk: Path) ->
     assert device.content(package) == device.server.artifacts["/model"]
 
 
-async def test_the_reserve_is_left_alone(small_disk: Path) -> None:
-    device = Device(small_disk / "state", reserve=512 * 1024)
+async def test_the_reserve_is_left_alone(small_disk: SmallDisk) -> None:
+    device = Device(small_disk.folder / "state", reserve=512 * 1024)
     package = device.publish("ai-model", bytes(600 * 1024))
     outcome = await refused(device, package)
     assert outcome.reason is Transient.DISK_FULL
     assert device.server.asked == []
 
 
-async def test_a_disk_that_fills_up_meanwhile_stops_before_the_reserve(small_disk: Path) -> None:
-    device = Device(small_disk / "state", reserve=256 * 1024)
+async def test_a_disk_that_fills_up_meanwhile_stops_before_the_reserve(
+    small_disk: SmallDisk,
+) -> None:
+    device = Device(small_disk.folder / "state", reserve=256 * 1024)
     device.restart(pace=CheckpointPace(blocks=16))
     package = device.publish("ai-model", bytes(600 * 1024))
 
     def fill(server: Server, number: int, time: int) -> None:
-        (small_disk / "ballast").write_bytes(bytes(400 * 1024))
+        (small_disk.folder / "ballast").write_bytes(bytes(400 * 1024))
 
     device.server.accident = fill
     outcome = await refused(device, package)
     assert outcome.reason is Transient.DISK_FULL
     assert "reserve" in outcome.detail
-    space = os.statvfs(small_disk)
+    space = os.statvfs(small_disk.folder)
     assert space.f_bavail * space.f_frsize > 200 * 1024

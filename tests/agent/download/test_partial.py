@@ -17,27 +17,25 @@ from agent.download.partial import Partial
 from agent.store.files import Files, OpenFile
 from states.ports import Postponed
 from states.reasons import Transient
+from tests.support.downloading import MemoryCheckpoints
 
 SHA256 = "ab" * 32
 
 
-class Notes:
+class Notes(MemoryCheckpoints):
     """Checkpoints that survive a :class:`Partial`; ``steps`` is shared with the disk's."""
 
     def __init__(self) -> None:
-        self.notes: dict[str, Checkpoint] = {}
+        super().__init__()
         self.steps: list[str] = []
-
-    def load(self, sha256: str) -> Checkpoint | None:
-        return self.notes.get(sha256)
 
     def save(self, sha256: str, checkpoint: Checkpoint) -> None:
         self.steps.append("save")
-        self.notes[sha256] = checkpoint
+        super().save(sha256, checkpoint)
 
     def forget(self, sha256: str) -> None:
         self.steps.append("forget")
-        self.notes.pop(sha256, None)
+        super().forget(sha256)
 
 
 class WatchedFiles(Files):

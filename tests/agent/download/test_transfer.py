@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,6 @@ from tests.support.downloading import (
     Device,
     Server,
 )
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Device:
-    return Device(tmp_path / "state")
-
 
 GOOD = Answer(3, True, b"x" * 1024, 10 * 1024)
 EXPECTED = Expected(3, 1024, 10 * 1024, b"e")

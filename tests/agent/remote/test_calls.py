@@ -6,8 +6,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -26,17 +25,12 @@ from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcCode, RpcResult, encode_result
 from states.ports import Postponed
 from states.reasons import Transient
-from tests.support.device_and_cloud import RemoteDevice, remote_device, until
+from tests.support.device_and_cloud import RemoteDevice
+from tests.support.waiting import until, within
 from tests.support.worker_harness import running_worker
 
 OK, BAD, UNKNOWN, REFUSED, FORBIDDEN, AWAY = 0, 3, 5, 9, 7, 14
 ALLOWED = {"remote": {"allow": True}}
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[RemoteDevice]:
-    async with remote_device(tmp_path) as device:
-        yield device
 
 
 async def serving(device: RemoteDevice, version: str) -> None:
@@ -48,7 +42,7 @@ async def serving(device: RemoteDevice, version: str) -> None:
             return False
         return bool(state["active"]["versions"]["ai-model"] == version)
 
-    await until(look, 60)
+    await until(look)
 
 
 async def test_whoever_may_only_look_is_told_what_to_do(device: RemoteDevice) -> None:
@@ -206,7 +200,7 @@ class Desk:
 
     async def ask(self, method: str, call_id: str = "1", *params: PlainValue) -> RpcResult:
         self.calls.take(RpcCall(call_id, method, params))
-        return await asyncio.wait_for(self.session.answers.get(), 20)
+        return await within(self.session.answers.get())
 
     async def close(self) -> None:
         self._running.cancel()
@@ -290,7 +284,7 @@ async def test_what_takes_long_goes_on_or_ends_and_defects_are_told(
     calls = Desk({**table, "broken": Operation(broken)})
     try:
         assert (await calls.ask("slow", "1")).code is RpcCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(ended.wait(), 20)
+        await within(ended.wait())
         ended.clear()
         answer = await calls.ask("long", "2")
         assert answer.code is RpcCode.OK
@@ -298,7 +292,7 @@ async def test_what_takes_long_goes_on_or_ends_and_defects_are_told(
         assert answer.detail["goes_on"] is True
         assert not ended.is_set()
         go_on.set()
-        await asyncio.wait_for(ended.wait(), 20)
+        await within(ended.wait())
         defect = await calls.ask("broken", "3")
         assert defect.code is RpcCode.INTERNAL
         assert "secret" not in str(defect.detail)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from aiocoap import Code, Message
@@ -31,15 +30,10 @@ from protocol.trouble import Trouble
 from protocol.values import LogLevel, LogLine, decode_log
 from tests.protocol.session.conftest import CREDENTIAL, SETTINGS, Cloud, CloudSite
 from tests.support.cloud import Json
-from tests.support.device_and_cloud import RemoteDevice, remote_device, until
+from tests.support.device_and_cloud import RemoteDevice
+from tests.support.waiting import eventually, until
 
 log = logging.getLogger("agent.worker.camera")
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[RemoteDevice]:
-    async with remote_device(tmp_path) as device:
-        yield device
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +82,6 @@ async def test_warnings_arrive_without_secrets_and_the_level_is_the_operators(
 
         await until(heard)
         assert len(await lines()) == 3
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - it happens in another task
-            await asyncio.sleep(0.001)
 
 
 class Session:

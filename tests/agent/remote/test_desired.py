@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from agent.gate import write_hold
-from agent.remote.desired import Wish, account, wish_of
+from agent.remote.desired import account, wish_of
 from protocol.formats import PlainValue
 from states.gates import Hold
-from tests.support.device_and_cloud import RemoteDevice, remote_device, until
+from tests.support.device_and_cloud import RemoteDevice
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,6 @@ from tests.support.device_and_cloud import RemoteDevice, remote_device, until
 def test_a_desired_value_means(value: PlainValue, hold: Hold | None, faulty: bool) -> None:
     wish = wish_of(value)
     assert (wish.hold, wish.error is not None) == (hold, faulty)
-    assert isinstance(wish, Wish)
 
 
 @pytest.mark.parametrize("device", Hold)
@@ -46,12 +44,6 @@ def test_the_stricter_hold_is_in_force(device: Hold, desired: Hold) -> None:
     told = account(device, desired, None)
     ranks = {name: order[str(told[name])] for name in ("in_force", "device", "desired")}
     assert ranks["in_force"] == max(ranks["device"], ranks["desired"])
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[RemoteDevice]:
-    async with remote_device(tmp_path) as device:
-        yield device
 
 
 async def test_a_desired_hold_is_honoured_told_and_outlives_a_restart(device: RemoteDevice) -> None:
@@ -74,17 +66,17 @@ async def test_a_desired_hold_is_honoured_told_and_outlives_a_restart(device: Re
         await until(lambda: hold_is(in_force="everything", error=WRONG))
         await device.desire({"hold": "activation"})
         # The files are fetched; a worker would be asked for only afterwards.
-        await until(lambda: _fetched(device), 60)
+        await until(lambda: _fetched(device))
         write_hold(device.state_dir, Hold.EVERYTHING)
-        await until(lambda: hold_is(in_force="everything", device="everything", error=None), 30)
+        await until(lambda: hold_is(in_force="everything", device="everything", error=None))
     async with device.agent(golioth={"uri": "coaps://127.0.0.1:9"}) as offline:
         assert offline.desired.hold is Hold.ACTIVATION
     write_hold(device.state_dir, Hold.NOTHING)
     await device.desire({"hold": "none"})
     async with device.agent():
-        await until(lambda: hold_is(in_force="none", desired="none"), 30)
+        await until(lambda: hold_is(in_force="none", desired="none"))
         # Nothing holds it any more; without a worker it has to wait for that.
-        await until(lambda: state_is("awaiting-retry"), 60)
+        await until(lambda: state_is("awaiting-retry"))
 
 
 WRONG = "hold: write none, activation or everything, not 'all of it'"

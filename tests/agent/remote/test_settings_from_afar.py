@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from agent.remote.live_settings import LiveSettings
 from agent.service.logs import STANDARD_ERROR
-from tests.support.device_and_cloud import RemoteDevice, remote_device, until
+from tests.support.cloud import Json
+from tests.support.device_and_cloud import RemoteDevice
+from tests.support.waiting import until
 from tests.support.worker_harness import RunningWorker, running_worker
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[RemoteDevice]:
-    async with remote_device(tmp_path) as device:
-        yield device
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def standard_error() -> Iterator[logging.Handler]:
 async def synced(device: RemoteDevice, status: str) -> dict[str, int]:
     """Wait for that status of an answered version; the errors by key."""
 
-    async def look() -> object:
+    async def look() -> Json | None:
         sync = await device.sync()
         answered = "not answered" not in sync["statusDetail"]
         return sync if sync["status"] == status and answered else None
@@ -124,7 +119,7 @@ async def test_the_parts_go_by_what_was_set_without_a_restart(
         async def served() -> bool:
             return bool(await device.state("edgeferry/state") == "idle")
 
-        await until(served, 60)
+        await until(served)
         story = await worker.client.call("capture")
         assert story["on"] is True
         assert standard_error.level == logging.ERROR

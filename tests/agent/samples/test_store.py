@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ os.umask(UMASK)
 
 KEEP_ADDING = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from agent.samples.store import SampleStore
 from agent.store.files import Files
@@ -146,22 +147,19 @@ def test_killed_at_any_moment_it_leaves_whole_samples_only(tmp_path: Path) -> No
 
 
 def test_a_list_and_a_deletion_beside_a_writer_see_whole_samples(store: SampleStore) -> None:
-    writing = threading.Event()
-
     def write() -> None:
         for _ in range(60):
             add(store, size=5000)
             store.make_room(40_000)
-        writing.set()
 
-    writer = threading.Thread(target=write)
-    writer.start()
     other = SampleStore(store.folder.parent, Files())
-    while not writing.is_set():
-        for sample in other.oldest_first():
-            assert sample.bytes > 5000
-        other.make_room(20_000)
-    writer.join()
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write)
+        while not writing.done():
+            for sample in other.oldest_first():
+                assert sample.bytes > 5000
+            other.make_room(20_000)
+    writing.result()
     assert bytes_taken(store) <= 40_000
 
 

@@ -19,27 +19,26 @@ from agent.store.release_store import ReleaseStore
 from states.model import Package, Release
 from tests.support.counting_server import CountingServer
 from tests.support.disk_model import Disk, Killed, Recorder, Steps, Unsynced
+from tests.support.downloading import MemoryCheckpoints
 
 PACE = CheckpointPace(blocks=3, seconds=1e9)
 IN_FLIGHT = 4
 
 
-class Notes:
+class Notes(MemoryCheckpoints):
     """Checkpoints, durable at once; recorded like everything else."""
 
     def __init__(self, notes: dict[str, Checkpoint], steps: Steps) -> None:
-        self._notes = notes
+        super().__init__()
+        self.notes = notes
         self._steps = steps
 
-    def load(self, sha256: str) -> Checkpoint | None:
-        return self._notes.get(sha256)
-
     def save(self, sha256: str, checkpoint: Checkpoint) -> None:
-        self._notes[sha256] = checkpoint
+        super().save(sha256, checkpoint)
         self._steps.append(lambda disk: disk.notes.update({sha256: checkpoint}))
 
     def forget(self, sha256: str) -> None:
-        self._notes.pop(sha256, None)
+        super().forget(sha256)
 
         def step(disk: Disk) -> None:
             disk.notes.pop(sha256, None)

@@ -14,12 +14,6 @@ import pytest
 from agent.store import lock
 from agent.store.lock import LOCK_FILE, StateDirectoryBusy, is_locked, lock_state_dir
 
-
-@pytest.fixture
-def state_dir(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path

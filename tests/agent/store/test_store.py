@@ -21,16 +21,6 @@ from tests.support.bad_surroundings import no_new_descriptors
 from tests.support.releases import admit, new_store, package, put, tree
 
 
-@pytest.fixture
-def state_dir(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def store(state_dir: Path) -> ReleaseStore:
-    return new_store(state_dir)
-
-
 def test_it_is_the_store_the_law_speaks_to(store: ReleaseStore) -> None:
     port: Store = store
     assert port.active() is None

@@ -16,16 +16,6 @@ from states.reasons import Rejection
 from tests.support.releases import admit, new_store, package, put
 
 
-@pytest.fixture
-def state_dir(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def store(state_dir: Path) -> ReleaseStore:
-    return new_store(state_dir)
-
-
 def test_a_release_is_read_back_as_it_was(store: ReleaseStore, state_dir: Path) -> None:
     release = put(store, 1)
     again = store.read_release(release.id)

@@ -16,7 +16,8 @@ from agent.journal.journal import SqliteJournal
 from localcloud.cloud import LocalCloud
 from localcloud.settings import CloudSettings
 from protocol.session import DeviceSession, SessionSettings
-from tests.support.cloud import PATIENCE, Bench, TestDevice
+from tests.support.cloud import Bench, TestDevice
+from tests.support.waiting import until
 
 JOURNAL = "state.db"
 
@@ -66,11 +67,12 @@ class Cloud:
 
     async def await_stream(self, path: tuple[str, ...], enough: Callable[[list[Any]], Any]) -> Any:
         """Read until it is enough."""
-        async with asyncio.timeout(PATIENCE):
-            # The cloud has no event to wait for.
-            while not enough(entries := await self.stream(*path)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        return entries
+
+        async def look() -> list[Any]:
+            entries = await self.stream(*path)
+            return entries if enough(entries) else []
+
+        return await until(look)
 
     async def disconnect(self) -> None:
         """End everything the device runs."""

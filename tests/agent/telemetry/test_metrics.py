@@ -23,6 +23,7 @@ from states.reasons import Transient
 from tests.agent.telemetry.conftest import JOURNAL, Cloud
 from tests.support.bad_surroundings import no_new_descriptors
 from tests.support.outbox import drained
+from tests.support.waiting import within
 
 METRICS = ("edgeferry", "metrics")
 
@@ -231,10 +232,10 @@ async def test_the_pace_may_change_at_any_moment() -> None:
     waiting = asyncio.create_task(pace.wait())
     await asyncio.sleep(0)
     pace.change(0.0)
-    await asyncio.wait_for(waiting, 10)
+    await within(waiting)
     # While nobody waits, as during a look.
     pace.change(3600.0)
-    await asyncio.wait_for(pace.wait(), 10)
+    await within(pace.wait())
     pace.change(0.01)
     await pace.wait()
-    await asyncio.wait_for(pace.wait(), 10)
+    await within(pace.wait())

@@ -10,13 +10,12 @@ from agent.journal.journal import SqliteJournal
 from agent.journal.outbox import Kind, Message, Outbox
 from agent.telemetry.metrics import METRICS_PATH
 from tests.agent.telemetry.conftest import JOURNAL, Cloud
-from tests.support.device_and_cloud import until
+from tests.support.waiting import until
 
 DAYS, EACH_DAY = 21, 8
 HOURS = DAYS * EACH_DAY
 ROOM = 30
 """Documents that there is room for."""
-PATIENCE = 60.0
 DOWNLOADING, READY, CONNECTION_LOST = 1, 0, 4
 
 
@@ -73,7 +72,7 @@ async def test_every_report_arrives_in_order_and_once_and_the_newest_of_the_rest
                 enough < HOURS or not outbox.next(tuple(Kind))
             )
 
-        await until(told_enough, PATIENCE)
+        await until(told_enough)
         # The power goes: what was acknowledged last can't be noted any more.
         journal.close()
         await cloud.disconnect()

@@ -47,10 +47,12 @@ async def script(tmp_path: Path) -> AsyncIterator[Script]:
         *(sys.executable, str(SCRIPT), str(tmp_path)), stdin=pipe, stdout=pipe
     )
     script = Script(process)
-    assert await script.says() == "ready"
-    yield script
-    process.kill()
-    await process.wait()
+    try:
+        assert await script.says() == "ready"
+        yield script
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_the_script_reloads_model_and_labels_as_a_pair(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,13 +21,13 @@ from agent.worker.notices import Notice
 from agent.worker.preview.annotate import Caption, annotated
 from agent.worker.preview.metrics import LatencyHistogram, Metrics
 from agent.worker.preview.settings import PreviewSettings
+from tests.support.browser import chromium
 from tests.support.mjpeg_server import mjpeg_camera
 from tests.support.tiny_models import TinyModel
 from tests.support.worker_client import write_release
 from tests.support.worker_harness import RunningWorker, assert_balanced, running_worker
 
 PATHS = ("/", "/preview.css", "/preview.js", "/snapshot.jpg", "/status.json", "/metrics", "/no")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @asynccontextmanager
@@ -266,7 +265,6 @@ def test_pictures_of_any_shape_and_labels_in_any_letters_can_be_annotated(
     assert not picture.any()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 async def test_a_browser_shows_the_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -292,9 +290,8 @@ async def _open_in_chromium(url: str, screenshot: Path, profile: Path) -> str:
         *(f"--user-data-dir={profile}", "--window-size=1280,800", "--timeout=4000"),
         *(f"--screenshot={screenshot}", "--dump-dom"),
     )
-    assert CHROMIUM
     process = await asyncio.create_subprocess_exec(
-        *(CHROMIUM, *flags, url),
+        *(chromium(), *flags, url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={"PATH": os.environ["PATH"], "HOME": str(profile)},

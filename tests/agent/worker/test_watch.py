@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from agent.worker.sandbox.starvation import LONGER_TIMES
 from agent.worker.settings import WorkerSettings
 from agent.worker.watch import PATIENCE_SECONDS, Flow, ServiceWatch, status_text
+from tests.support.waiting import within
 from tests.support.worker_harness import running_worker
 
 
@@ -64,7 +64,7 @@ async def test_a_worker_that_can_be_reached_and_serves_is_well(tmp_path: Path) -
         watch = ServiceWatch(WorkerSettings(source="synthetic:"), tmp_path)
         assert await watch.trouble() is None
         (tmp_path / "worker.sock").unlink()
-        assert "worker.sock" in str(await asyncio.wait_for(watch.trouble(), 30))
+        assert "worker.sock" in str(await within(watch.trouble()))
 
 
 def test_the_line_says_what_is_served_and_from_where() -> None:

@@ -8,7 +8,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -54,24 +55,33 @@ async def manager(tmp_path: Path) -> AsyncIterator[Manager]:
 
 @pytest.fixture
 async def worker(tmp_path: Path, manager: Manager) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Serves release a, which is current; killed at the end if it is still there."""
+    """Serves release a, which is current."""
     (tmp_path / "current").symlink_to(write_release(tmp_path, "a", TinyModel()))
-    process = await start(tmp_path, manager)
-    yield process
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+    async with started(tmp_path, manager) as process:
+        yield process
 
 
-async def start(state_dir: Path, manager: Manager) -> asyncio.subprocess.Process:
-    environment = {
-        **os.environ,
-        "NOTIFY_SOCKET": str(manager.path),
-        "WATCHDOG_USEC": "100000",
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, str(state_dir)), env=environment
+def started(
+    state_dir: Path, manager: Manager
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """A worker that the service manager watches."""
+    return running((sys.executable, "-c", PROGRAM, str(state_dir)), manager, WATCHDOG_USEC="100000")
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], manager: Manager, **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process; killed at the end if it is still there."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, "NOTIFY_SOCKET": str(manager.path), **environment}
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def engine_pid(state_dir: Path) -> int:
@@ -127,10 +137,10 @@ async def test_a_worker_killed_and_started_again_serves_the_same_release(
     first = await engine_pid(tmp_path)
     worker.kill()
     await worker.wait()
-    again = await start(tmp_path, manager)
-    assert await engine_pid(tmp_path) != first
-    again.terminate()
-    assert await again.wait() == 0
+    async with started(tmp_path, manager) as again:
+        assert await engine_pid(tmp_path) != first
+        again.terminate()
+        assert await again.wait() == 0
 
 
 async def test_a_signal_sent_to_all_its_processes_ends_it_without_complaint(
@@ -160,15 +170,12 @@ async def test_a_worker_told_to_start_again_is_the_same_process_with_a_new_life(
     tmp_path: Path, manager: Manager
 ) -> None:
     (tmp_path / "current").symlink_to(write_release(tmp_path, "a", TinyModel()))
-    environment = {
-        **os.environ,
+    command = (sys.executable, "-m", "agent", "worker")
+    where = {
         "EDGEFERRY_DEVICE__STATE_DIR": str(tmp_path),
         "EDGEFERRY_WORKER__SOURCE": "synthetic:",
-        "NOTIFY_SOCKET": str(manager.path),
     }
-    command = (sys.executable, "-m", "agent", "worker")
-    process = await asyncio.create_subprocess_exec(*command, env=environment)
-    try:
+    async with running(command, manager, **where) as process:
         lives = []
         for _life in range(2):
             await manager.told("READY=1")
@@ -181,8 +188,4 @@ async def test_a_worker_told_to_start_again_is_the_same_process_with_a_new_life(
         assert lives[0] != lives[1]
         assert process.returncode is None
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        assert await process.wait() == 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 from aiocoap import CHANGED, CONTENT, NOT_FOUND, Code, Message, resource
@@ -21,6 +21,7 @@ from protocol.formats import ContentFormat
 from protocol.manifest import Manifest, encode_manifest
 from protocol.server import Server, serve
 from protocol.session import DeviceSession, SessionSettings
+from tests.support.waiting import within
 
 IDENTITY = "device@project"
 CREDENTIAL = PskCredential(IDENTITY, b"secret")
@@ -32,9 +33,6 @@ SETTINGS = SessionSettings(
     observe_retry_initial=0.02,
     request_timeout=10.0,
 )
-PATIENCE = 20.0
-
-T = TypeVar("T")
 
 
 class CloudSite(resource.ObservableResource):  # type: ignore[misc]
@@ -183,15 +181,6 @@ class Cloud:
     def port(self) -> int:
         return self.servers[-1].address[1]
 
-    @staticmethod
-    async def eventually(condition: Callable[[], bool]) -> None:
-        """Wait until the other side has got so far."""
-        for _ in range(int(PATIENCE / 0.01)):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("it never happened")
-
     @property
     def remotes(self) -> list[Any]:
         """The DTLS sessions that sent requests, in order of their first one."""
@@ -232,11 +221,6 @@ class Device:
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
-
-
-async def within(awaitable: Awaitable[T]) -> T:
-    async with asyncio.timeout(PATIENCE):
-        return await awaitable
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from protocol.errors import (
     TooManyRequests,
 )
 from protocol.report import OtaReport
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.protocol.session.conftest import Cloud, Device
@@ -117,7 +118,7 @@ async def test_a_late_answer_is_acknowledged_and_used(
 ) -> None:
     cloud.site.answering.clear()
     asked = asyncio.ensure_future(get_block(device, URI, 3, confirmable=confirmable))
-    await cloud.eventually(lambda: PATH in cloud.site.paths())
+    await eventually(lambda: PATH in cloud.site.paths())
     await asyncio.sleep(0.2)  # until the server sends an acknowledgement of its own
     cloud.site.answering.set()
     assert (await asked).payload == BODY[3072:4096]
@@ -136,7 +137,7 @@ async def test_a_forgotten_request_is_never_settled(device: Device, cloud: Cloud
 async def test_what_is_under_way_fails_with_the_link(device: Device, cloud: Cloud) -> None:
     cloud.site.answering.clear()
     asked = [asyncio.ensure_future(get_block(device, URI, n)) for n in range(5)]
-    await cloud.eventually(lambda: cloud.site.paths().count(PATH) == 5)
+    await eventually(lambda: cloud.site.paths().count(PATH) == 5)
     device.session.give_up_link("it is of no use")
     for waiting in asked:
         with pytest.raises(LinkLost, match="of no use"):

@@ -14,6 +14,7 @@ from protocol.errors import CredentialError, HandshakeTimedOut, LinkError, LinkL
 from protocol.manifest import Component, Manifest
 from protocol.report import OtaReport
 from protocol.session import SessionSettings
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +113,7 @@ async def test_an_idle_link_is_kept_alive(
     device = start_device(relay.port, keepalive_interval=0.02)
     await device.manifest()
     before = relay.bytes_down
-    await cloud.eventually(lambda: relay.bytes_down > before + 200)  # the pings are answered
+    await eventually(lambda: relay.bytes_down > before + 200)  # the pings are answered
     assert len(cloud.site.requests) == 1, "pings are no requests"
     assert device.connections.qsize() == 1
 
@@ -204,7 +205,7 @@ async def test_requests_under_way_fail_when_the_link_dies(
     await device.manifest()
     cloud.site.answering.clear()
     request = asyncio.create_task(device.session.report(OtaReport()))
-    await cloud.eventually(lambda: len(cloud.site.requests) == 2)
+    await eventually(lambda: len(cloud.site.requests) == 2)
     await cloud.stop()
     with pytest.raises(LinkLost):
         await request
@@ -222,7 +223,7 @@ async def test_traffic_is_counted_over_all_links(
     assert device.session.traffic.sent_bytes > first.sent_bytes + 300
     await device.stop()
     traffic = device.session.traffic
-    await cloud.eventually(lambda: relay.bytes_up == traffic.sent_bytes)
+    await eventually(lambda: relay.bytes_up == traffic.sent_bytes)
     assert (relay.bytes_down, relay.bytes_up) == (traffic.received_bytes, traffic.sent_bytes)
 
 
@@ -230,5 +231,5 @@ async def test_stopping_closes_the_dtls_session(cloud: Cloud, start_device: Star
     device = start_device()
     await device.manifest()
     await device.stop()
-    await cloud.eventually(lambda: len(cloud.servers[-1]) == 0)
+    await eventually(lambda: len(cloud.servers[-1]) == 0)
     assert not device.session.connected

@@ -16,6 +16,7 @@ from protocol.formats import ContentFormat
 from protocol.manifest import Component, Manifest
 from protocol.report import OtaReason, OtaReport, OtaState, decode_report
 from protocol.values import LogLevel, LogLine, decode_log
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.protocol.session.conftest import Cloud, Device, Relay
@@ -58,7 +59,7 @@ async def test_a_manifest_that_nobody_was_told_of_is_found_by_polling(
     cloud.site.deploy(FIRST)
     await device.until(FIRST)
     # The dead observation is replaced: the next change is pushed again.
-    await cloud.eventually(lambda: cloud.site.observations() == 2)
+    await eventually(lambda: cloud.site.observations() == 2)
     cloud.site.deploy(SECOND)
     await device.until(SECOND)
 
@@ -106,7 +107,7 @@ async def test_an_observation_that_the_server_ends_is_registered_anew(
     device = start_device()
     await device.manifest()
     cloud.site.updated_state(Message(code=SERVICE_UNAVAILABLE))
-    await cloud.eventually(lambda: cloud.site.observations() == 2)
+    await eventually(lambda: cloud.site.observations() == 2)
     cloud.site.deploy(FIRST)
     await device.until(FIRST)
     assert len(cloud.remotes) == 1
@@ -115,7 +116,7 @@ async def test_an_observation_that_the_server_ends_is_registered_anew(
 async def test_the_bare_ok_is_ignored(cloud: Cloud, start_device: StartDevice) -> None:
     cloud.site.scripted[".u/desired"].append(Message(code=CONTENT, payload=b"\x62OK"))
     device = start_device()
-    await cloud.eventually(lambda: cloud.site.observations() == 1)
+    await eventually(lambda: cloud.site.observations() == 1)
     cloud.site.deploy(FIRST)
     # What the OK stood for is asked for meanwhile.
     await device.until(FIRST)
@@ -126,7 +127,7 @@ async def test_a_malformed_manifest_is_not_delivered_and_the_next_one_is(
 ) -> None:
     cloud.site.body = cbor2.dumps({1: 5, 3: [{1: "ai-model"}]})
     device = start_device()
-    await cloud.eventually(lambda: len(caplog.records) == 1)
+    await eventually(lambda: len(caplog.records) == 1)
     cloud.site.deploy(FIRST)
     assert await device.manifest() == FIRST
     assert cloud.site.observations() == 1, "the observation goes on"
@@ -227,7 +228,7 @@ async def test_an_answer_may_come_long_after_the_acknowledgement(
     cloud.site.answering.clear()
     before = relay.bytes_down
     report = asyncio.create_task(device.session.report(OtaReport()))
-    await cloud.eventually(lambda: relay.bytes_down > before)  # the empty acknowledgement
+    await eventually(lambda: relay.bytes_down > before)  # the empty acknowledgement
     assert not report.done()
     cloud.site.answering.set()
     await report

@@ -24,7 +24,8 @@ from protocol.formats import PlainValue
 from protocol.rpc import RpcCall, RpcResult, decode_result, encode_call
 from protocol.session import DeviceSession
 from protocol.subscriptions import Subscriptions
-from tests.protocol.session.conftest import CREDENTIAL, SETTINGS, within
+from tests.protocol.session.conftest import CREDENTIAL, SETTINGS
+from tests.support.waiting import eventually, within
 
 if TYPE_CHECKING:
     from tests.protocol.session.conftest import Cloud
@@ -114,7 +115,7 @@ async def test_every_call_counts_also_while_the_observation_is_replaced(
 ) -> None:
     listener = listen(poll_interval=0.2)
     cloud.site.scripted[".rpc"].append(content(OK))
-    await cloud.eventually(lambda: cloud.site.paths().count(".rpc") >= 1)
+    await eventually(lambda: cloud.site.paths().count(".rpc") >= 1)
     for number in range(5):
         # What an observer gets at first may be a call, too.
         call = RpcCall(f"call/{number}", "status")
@@ -164,4 +165,4 @@ async def test_everything_is_followed_again_once_the_server_is_back(
         again = {"/".join(r.opt.uri_path) for r in cloud.site.requests if r.opt.observe == 0}
         return followed <= again
 
-    await cloud.eventually(observed)
+    await eventually(observed)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
+
+import pytest
 
 from agent.worker.camera.frames import Frame
 from agent.worker.choices import Preprocessing
@@ -52,9 +55,19 @@ class Told:
         self.connection.close()
 
 
-async def test_what_an_engine_answered_before_it_crashed_counts() -> None:
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The worker's end of a connection, and the engine's."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def test_what_an_engine_answered_before_it_crashed_counts(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
     engine = Engine(cast(EngineProcess, Told(ours)), SETTINGS)
     outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
     for number in range(2):
@@ -82,17 +95,19 @@ async def silence(process: Told, patience: float) -> tuple[EngineFailed, float]:
     return failure, asyncio.get_running_loop().time() - asked_at
 
 
-async def test_an_engine_without_a_processor_is_given_longer_but_not_for_ever() -> None:
-    ours, _theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    failure, seconds = await silence(Told(ours, starved=True), 0.05)
+async def test_an_engine_without_a_processor_is_given_longer_but_not_for_ever(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    failure, seconds = await silence(Told(pair[0], starved=True), 0.05)
     assert failure.reason is Rejection.MODEL_HUNG
     assert seconds >= LONGER_TIMES * 0.05
 
 
-async def test_a_model_that_is_not_let_to_load_is_given_longer_than_one_that_hangs() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+async def test_a_model_that_is_not_let_to_load_is_given_longer_than_one_that_hangs(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
     settings = replace(SETTINGS, load_seconds=0.2, frame_seconds=0.01)
-    ours.setblocking(False)
     engine = Engine(cast(EngineProcess, Told(ours, starved=True)), settings)
     loading = asyncio.create_task(engine._loaded())
     await asyncio.sleep(2 * settings.load_seconds)

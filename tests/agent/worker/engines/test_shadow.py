@@ -8,19 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
+from tests.support.golden import red_pictures
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_harness import RunningWorker, assert_balanced, engine_pids, running_worker
-
-
-def red_pictures(folder: Path) -> str:
-    pictures = folder / "pictures" / "red"
-    pictures.mkdir(parents=True)
-    cv2.imwrite(str(pictures / "1.png"), np.full((20, 20, 3), (0, 0, 255), np.uint8))
-    return f"dir:{pictures.parent}"
 
 
 async def watch(

@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from agent.worker.choices import RuntimeName
-from agent.worker.errors import RuntimeUnavailable
-from agent.worker.model.runtime import find_runtime
+from tests.support.golden import red_pictures
+from tests.support.runtimes import RUNTIMES
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.worker_client import Refused, write_release
 from tests.support.worker_harness import RunningWorker, assert_balanced, engine_pids, running_worker
@@ -43,12 +43,8 @@ async def test_a_release_serves_once_committed(tmp_path: Path) -> None:
         assert_balanced(status)
 
 
-@pytest.mark.parametrize("runtime", [name for name in get_args(RuntimeName) if name != "auto"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_a_release_serves_on_every_runtime(tmp_path: Path, runtime: RuntimeName) -> None:
-    try:
-        find_runtime(runtime)
-    except RuntimeUnavailable as error:
-        pytest.skip(str(error))
     async with running_worker(tmp_path, runtime=runtime) as worker:
         await worker.serve("a")
         status = await worker.classified(3)
@@ -105,7 +101,7 @@ async def _unclassified(worker: RunningWorker) -> int:
 
 
 async def test_each_result_comes_from_the_release_it_names(tmp_path: Path) -> None:
-    async with running_worker(tmp_path, source=f"dir:{_red_pictures(tmp_path)}") as worker:
+    async with running_worker(tmp_path, source=red_pictures(tmp_path)) as worker:
         await worker.serve("a")
         await worker.classified(3)
         await worker.serve("b", reversed_colours())
@@ -115,16 +111,6 @@ async def test_each_result_comes_from_the_release_it_names(tmp_path: Path) -> No
     assert answers == {("a", "red"), ("b", "green")}
     releases = [result["release"] for result in results]
     assert releases == sorted(releases)
-
-
-def _red_pictures(folder: Path) -> Path:
-    import cv2
-    import numpy as np
-
-    pictures = folder / "pictures" / "red"
-    pictures.mkdir(parents=True)
-    cv2.imwrite(str(pictures / "1.png"), np.full((20, 20, 3), (0, 0, 255), np.uint8))
-    return pictures.parent
 
 
 async def test_the_old_engine_is_gone_after_the_commit(tmp_path: Path) -> None:
