@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support.cloud import Bench, Operator
 from tests.support.pki import Authority
 
 SETTINGS = CloudSettings(coap_port=0, http_port=0, project="Warehouse", organization="Acme")
+UNLIMITED = replace(SETTINGS, rate_limit=None)
+"""For tests that ask faster than a device may."""
 
 
 @pytest.fixture

@@ -13,14 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.cloud import LocalCloud
-from localcloud.settings import CloudSettings
 from protocol.client import ClientLink, connect
 from protocol.credentials import PskCredential
-from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.conftest import UNLIMITED
 from tests.support.cloud import get, request
 from tests.support.waiting import within
 
-UNLIMITED = CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
 KEY = PskCredential("camera-1@warehouse", b"key")
 
 PATHS = st.sampled_from([".u/c/main", ".u/c/ai-model", ".s/logs", "logs", ".d", ".d/any/where"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -158,7 +160,7 @@ async def test_impossible_pages_are_refused(operator: Operator) -> None:
 class TestSmallUploads:
     @pytest.fixture
     def settings(self) -> CloudSettings:
-        return CloudSettings(**{**vars(SETTINGS), "max_artifact_bytes": 1000})
+        return replace(SETTINGS, max_artifact_bytes=1000)
 
     async def test_a_larger_artifact_is_refused(self, operator: Operator) -> None:
         assert (await operator.upload("main", "1", bytes(1000)))["size"] == "1000"

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from aiocoap import POST, Code, Message
+from aiocoap import Code
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from localcloud.settings import CloudSettings
-from protocol.client import ClientLink
 from protocol.credentials import KeyPair, LoadedCertificate, load_certificates
 from protocol.formats import ContentFormat
+from tests.localcloud.certificate_requests import ask, csr
 from tests.localcloud.conftest import SETTINGS
-from tests.support.cloud import Bench, get, request
-
-
-def csr(key: ec.EllipticCurvePrivateKey, common_name: str, project: str = "warehouse") -> bytes:
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, project),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
-async def ask(link: ClientLink, payload: bytes) -> Message:
-    octets = int(ContentFormat.OCTETS)
-    return await link.request(request(POST, "v1/csr", payload, content_format=octets))
+from tests.support.cloud import Bench, get
 
 
 async def test_a_device_connects_with_what_it_was_given(bench: Bench) -> None:
@@ -65,7 +48,7 @@ async def test_what_is_no_request_is_refused(bench: Bench) -> None:
 class TestWithoutPkiProvider:
     @pytest.fixture
     def settings(self) -> CloudSettings:
-        return CloudSettings(**{**vars(SETTINGS), "certificate_days": 0})
+        return replace(SETTINGS, certificate_days=0)
 
     async def test_there_is_no_such_resource(self, bench: Bench) -> None:
         link = await bench.link(await bench.operator.device("camera"))

@@ -14,13 +14,12 @@ from localcloud.storage.store import Store
 from protocol.client import ClientLink
 from protocol.credentials import PskCredential
 from protocol.formats import ContentFormat
-from tests.localcloud.conftest import SETTINGS
-from tests.localcloud.test_certificate_requests import ask, csr
+from tests.localcloud.certificate_requests import ask, csr
+from tests.localcloud.conftest import UNLIMITED
 from tests.support.cloud import Bench, first, get, request
 from tests.support.tenants import Tenant, Tenants
 
 JSON_FORM, CBOR_FORM = ContentFormat.JSON, ContentFormat.CBOR
-UNLIMITED = CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
 
 
 @pytest.fixture

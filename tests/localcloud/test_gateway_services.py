@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -12,7 +13,7 @@ from aiocoap.optiontypes import BlockOption
 
 from localcloud.settings import CloudSettings
 from protocol.formats import ContentFormat
-from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.conftest import SETTINGS, UNLIMITED
 from tests.support.cloud import Bench, Operator, first, get, request
 from tests.support.waiting import PATIENCE
 
@@ -204,7 +205,7 @@ async def test_empty_path_segments_do_not_matter(bench: Bench, operator: Operato
 class TestRateLimit:
     @pytest.fixture
     def settings(self) -> CloudSettings:
-        return CloudSettings(**{**vars(SETTINGS), "rate_limit": 2})
+        return replace(SETTINGS, rate_limit=2)
 
     async def test_too_many_requests_are_refused_with_a_time(
         self, bench: Bench, operator: Operator
@@ -228,7 +229,7 @@ class TestRateLimit:
 class TestWithoutLimit:
     @pytest.fixture
     def settings(self) -> CloudSettings:
-        return CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
+        return UNLIMITED
 
     async def test_everything_passes(self, bench: Bench, operator: Operator) -> None:
         link = await bench.link(await operator.device("camera-1"))
@@ -247,7 +248,7 @@ async def test_answers_ride_on_the_acknowledgement(bench: Bench, operator: Opera
 class TestSeparateResponses:
     @pytest.fixture
     def settings(self) -> CloudSettings:
-        return CloudSettings(**{**vars(SETTINGS), "response_delay": 0.3})
+        return replace(SETTINGS, response_delay=0.3)
 
     async def test_answers_come_after_an_empty_acknowledgement(
         self, bench: Bench, operator: Operator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,22 +11,20 @@ import pytest
 from localcloud.settings import CloudSettings
 from protocol.formats import ContentFormat
 from protocol.manifest import decode_manifest
-from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.conftest import UNLIMITED
 from tests.support.cloud import Bench, Operator
 from tests.support.pki import Authority
+from tests.support.programs import COAP_CLIENT, needs_coap_client
 
-PROGRAM = "coap-client-openssl"
 MODEL = bytes(number % 253 for number in range(9 * 1024 + 5))
 
-pytestmark = pytest.mark.skipif(
-    shutil.which(PROGRAM) is None, reason=f"{PROGRAM} is missing: apt-get install libcoap3-bin"
-)
+pytestmark = needs_coap_client
 
 
 @pytest.fixture
 def settings() -> CloudSettings:
     """The program gives up at 4.29, and several runs of it count as one device."""
-    return CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
+    return UNLIMITED
 
 
 async def _fetch(
@@ -37,7 +34,7 @@ async def _fetch(
     output.unlink(missing_ok=True)
     host, port = bench.cloud.coap_address
     process = await asyncio.create_subprocess_exec(
-        PROGRAM,
+        COAP_CLIENT,
         *("-v", "6", "-B", "20", "-o", str(output), *who, *options),
         f"coaps://{host}:{port}/{path}",
         stdout=asyncio.subprocess.PIPE,
@@ -83,7 +80,7 @@ async def test_it_follows_the_manifest(bench: Bench, operator: Operator, tmp_pat
     who = ["-u", device.credential.identity, "-k", device.credential.key.decode()]
     host, port = bench.cloud.coap_address
     process = await asyncio.create_subprocess_exec(
-        PROGRAM,
+        COAP_CLIENT,
         *("-s", "60", "-B", "60", "-w", *who, f"coaps://{host}:{port}/.u/desired"),
         stdout=asyncio.subprocess.PIPE,
     )

@@ -15,7 +15,7 @@ from localcloud.calls import Calls
 from localcloud.changes import Changes
 from localcloud.rest.app import build_api
 from localcloud.storage.store import Store
-from tests.localcloud.test_api_routes import steps
+from tests.localcloud.routes import filled, steps
 from tests.support.tenants import Tenants
 
 WITHOUT_PROJECT = {
@@ -70,17 +70,6 @@ def bodies() -> dict[str, Any]:
     known = {step.call.partition("?")[0]: step.body for step in steps("LS0t")}
     called = {re.sub(r"/data/(a/b|fps)$", "/data/{path}", call): b for call, b in known.items()}
     return {**called, "POST /projects": {"name": "More", "organizationId": "acme"}}
-
-
-def filled(value: Any, ids: dict[str, str]) -> Any:
-    """With a tenant's ids in place of their names."""
-    if isinstance(value, str):
-        return re.sub(r"{(\w+)}", lambda found: ids[found[1]], value)
-    if isinstance(value, list):
-        return [filled(item, ids) for item in value]
-    if isinstance(value, dict):
-        return {name: filled(item, ids) for name, item in value.items()}
-    return value
 
 
 class Caller:

@@ -1,4 +1,4 @@
-"""Rate limit, server certificate and identifiers on their own."""
+"""Rate limit, server certificate and the changes that are told of, on their own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from cryptography import x509
 
 from localcloud.changes import Changes, Topic
-from localcloud.errors import DataDirectoryError, InvalidArgument
+from localcloud.errors import DataDirectoryError
 from localcloud.gateway.rate_limit import RateLimit
-from localcloud.identifiers import format_timestamp, object_id, parse_timestamp, slug, timestamp
 from localcloud.regularly import Regularly
 from localcloud.server_certificate import ensure_server_certificate
 from localcloud.settings import CloudSettings
@@ -128,22 +127,6 @@ def test_a_damaged_certificate_is_named(tmp_path: Path) -> None:
     files.certificate.write_text("nonsense")
     with pytest.raises(DataDirectoryError, match="damaged certificate"):
         ensure_server_certificate(tmp_path, "127.0.0.1")
-
-
-def test_identifiers_have_golioths_forms() -> None:
-    ids = {object_id() for _ in range(1000)}
-    assert len(ids) == 1000
-    assert {len(id_) for id_ in ids} == {24}
-    assert slug("My  Fleet / №1") == "my-fleet-1"
-    with pytest.raises(InvalidArgument):
-        slug("…")
-
-
-def test_times_are_text_in_time_order() -> None:
-    assert format_timestamp(1_642_796_612_250_818_000) == "2022-01-21T20:23:32.250818000Z"
-    assert parse_timestamp("2022-01-21T21:23:32.250818+01:00") == "2022-01-21T20:23:32.250818000Z"
-    assert parse_timestamp("2022-01-21T20:23:32Z") < parse_timestamp("2022-01-21T20:23:32.1Z")
-    assert timestamp() > "2020"
 
 
 async def test_only_watchers_of_the_changed_key_are_woken() -> None:

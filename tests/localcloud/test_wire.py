@@ -8,7 +8,7 @@ import cbor2
 import pytest
 
 from localcloud.settings import CloudSettings
-from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.conftest import UNLIMITED
 from tests.support.cloud import Bench
 from tests.support.raw_client import RawClient
 
@@ -36,7 +36,7 @@ class RawDevice:
 
 @pytest.fixture
 def settings() -> CloudSettings:
-    return CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
+    return UNLIMITED
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from protocol.delta import (
     read_header,
     restore,
 )
+from tests.support.programs import needs
 
 BASE = random.Random(1).randbytes(300_000)
 TARGET = BASE[:1000] + b"inserted" + BASE[1000:200_000] + b"changed!" + BASE[200_008:]
@@ -62,7 +62,7 @@ def test_a_patch_says_what_it_is_for() -> None:
     assert header.encode() == PATCH[:HEADER_SIZE]
 
 
-@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is missing: apt-get install zstd")
+@needs("zstd", "zstd")
 def test_an_independent_decoder_reads_the_frame(tmp_path: Path) -> None:
     (tmp_path / "base").write_bytes(BASE)
     (tmp_path / "frame").write_bytes(PATCH[HEADER_SIZE:])

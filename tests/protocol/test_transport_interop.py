@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,16 +12,9 @@ import pytest
 
 from protocol.credentials import CertificateCredential, PskCredential
 from tests.support.coap import PSK, Blocks, Net, Pki
+from tests.support.programs import COAP_CLIENT, needs_coap_client, needs_openssl
 from tests.support.raw_client import RawClient
 from tests.support.waiting import within
-
-needs_libcoap = pytest.mark.skipif(
-    shutil.which("coap-client-openssl") is None,
-    reason="coap-client-openssl is not installed (Debian: apt-get install libcoap3-bin)",
-)
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the openssl program is not installed"
-)
 
 PING = b"\x40\x00\x12\x34"
 RESET = b"\x70\x00\x12\x34"
@@ -49,7 +41,7 @@ def libcoap_arguments(credential: PskCredential | CertificateCredential) -> list
     return ["-u", credential.identity, "-k", credential.key.decode()]
 
 
-@needs_libcoap
+@needs_coap_client
 @pytest.mark.parametrize("kind", ["psk", "certificate"])
 async def test_libcoap_fetches_a_resource_block_by_block(
     net: Net, pki: Pki, tmp_path: Path, kind: str
@@ -58,7 +50,7 @@ async def test_libcoap_fetches_a_resource_block_by_block(
     credential = PSK if kind == "psk" else pki.device()
     fetched = tmp_path / "fetched"
     url = f"coaps://127.0.0.1:{server.address[1]}/blocks"
-    command = ["coap-client-openssl", "-B", "20", "-b", "1024", "-o", str(fetched)]
+    command = [COAP_CLIENT, "-B", "20", "-b", "1024", "-o", str(fetched)]
 
     async with program(*command, *libcoap_arguments(credential), url) as client:
         output, errors = await client.communicate()

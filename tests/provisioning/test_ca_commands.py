@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from provisioning.ca_folder import CaFolder
 from provisioning.key_pair import KeyPair
 from provisioning.pki import create_ca
-from tests.support.provisioning import (
-    PASSPHRASE,
-    BackgroundCloud,
-    Operator,
-    needs_openssl,
-    openssl,
-)
+from tests.support.programs import needs_openssl, openssl
+from tests.support.provisioning import PASSPHRASE, BackgroundCloud, Operator
 from tests.support.scripted_api import ScriptedApi
 
 
@@ -148,8 +144,6 @@ def test_a_certificate_that_came_in_meanwhile_is_as_good(operator: Operator) -> 
 def test_golioths_way_of_writing_serial_numbers_is_not_known_and_does_not_matter(
     operator: Operator, form: str
 ) -> None:
-    from provisioning.ca_folder import CaFolder
-
     (root,) = CaFolder(operator.ca).certificates()
     listed = {"id": "1", "certificateContent": {"serialNumber": form.format(root.serial_number)}}
     api = ScriptedApi()

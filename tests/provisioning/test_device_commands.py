@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from provisioning.ca_folder import CaFolder
-from tests.support.provisioning import Operator, needs_openssl, openssl
+from tests.support.programs import needs_openssl, openssl
+from tests.support.provisioning import Operator
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -313,20 +314,6 @@ def test_renewing_needs_devices_and_a_first_certificate(operator: Operator) -> N
         assert operator.run("device", "renew", *words).status == 2
     refused = operator.run("device", "renew", "camera-1")
     assert (refused.status, "issue one first" in refused.output) == (1, True)
-
-
-@needs_openssl
-def test_a_device_certificate_of_golioths_scripts_belongs_to_our_ca(operator: Operator) -> None:
-    """Their commands, with our authority: nothing is issued twice beside it."""
-    from tests.support.provisioning import PASSPHRASE
-
-    key, csr, certificate = (operator.folder / name for name in ("d.key", "d.csr", "d.crt"))
-    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
-    openssl("req", "-new", "-key", key, "-subj", "/C=BR/O=warehouse/CN=camera-1", "-out", csr)
-    ca = ("-CA", operator.ca / "ca.crt.pem", "-CAkey", operator.ca / "ca.key.pem")
-    unlocked = ("-passin", f"pass:{PASSPHRASE}", "-CAcreateserial", "-days", "500", "-sha256")
-    openssl("x509", "-req", "-in", csr, *ca, *unlocked, "-out", certificate)
-    openssl("verify", "-CAfile", operator.ca / "ca.crt.pem", certificate)
 
 
 @needs_openssl

@@ -7,25 +7,19 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent.config import load_settings
+from demo.stage import await_that
 from localcloud.launch import describe
 from protocol.errors import ProtocolError
 from protocol.session import DeviceSession
 from provisioning.resources import Device
-from tests.support.provisioning import (
-    PASSPHRASE,
-    BackgroundCloud,
-    Operator,
-    needs_coap_client,
-    needs_openssl,
-    openssl,
-)
+from tests.support.programs import COAP_CLIENT, needs_coap_client, needs_openssl, openssl
+from tests.support.provisioning import PASSPHRASE, BackgroundCloud, Operator
 from tests.support.waiting import PATIENCE
 
 ENROLLED, KEPT = "enrolled", "already there"
@@ -107,7 +101,7 @@ def test_libcoap_connects_with_a_pack(member: Operator, running_cloud: Backgroun
     member.done("enroll", "door-3")
     pack = member.packs / "door-3"
     gateway = describe(running_cloud.cloud)["coap"]
-    client = ("coap-client-openssl", "-B", "10", "-c", pack / "edgeferry.crt")
+    client = (COAP_CLIENT, "-B", "10", "-c", pack / "edgeferry.crt")
     # libcoap 4.3.1 shows no intermediates, and takes the server's roots with -R.
     trust = ("-j", pack / "edgeferry.key", "-C", pack / "edgeferry.ca", "-R", pack / "edgeferry.ca")
     words = (*client, *trust, "-m", "get", f"{gateway}/hello")
@@ -320,9 +314,10 @@ def test_fifty_devices_survive_a_kill_in_the_middle(
     command = (sys.executable, "-m", "commands.main", "provision", "enroll", "--from", str(table))
     env = {**os.environ, **member.env, "EDGEFERRY_CA": str(member.ca)}
     first = subprocess.Popen(command, env={**env, "EDGEFERRY_CA_PASSPHRASE": PASSPHRASE})
-    end = time.monotonic() + PATIENCE
-    while not (member.packs / "fleet-07").exists() and first.poll() is None:
-        assert time.monotonic() < end
+    seventh = member.packs / "fleet-07"
+    await_that(
+        "some packs", lambda: seventh.exists() or first.poll() is not None, PATIENCE, every=0.001
+    )
     first.kill()
     first.wait()
     run = member.done("enroll", "--from", table, "--json")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import stat
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +16,7 @@ from provisioning import files
 from provisioning.errors import PkiError, WouldOverwrite
 from provisioning.key_pair import KeyPair
 from provisioning.pki import create_ca, issue_device, issue_server, load_ca
-
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the openssl program is not installed"
-)
+from tests.support.programs import needs_openssl, openssl
 
 
 @pytest.fixture
@@ -32,12 +27,6 @@ def ca(tmp_path: Path) -> KeyPair:
 @pytest.fixture
 def device(ca: KeyPair, tmp_path: Path) -> KeyPair:
     return issue_device(ca, KeyPair.in_folder(tmp_path / "device", "client"), "warehouse", "cam-12")
-
-
-def openssl(*arguments: str | Path, ok: bool = True) -> str:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def loaded(pair: KeyPair) -> x509.Certificate:
@@ -72,7 +61,6 @@ def test_openssl_refuses_a_certificate_of_another_authority(
     openssl("verify", "-CAfile", other.certificate, device.certificate, ok=False)
 
 
-@needs_openssl
 def test_an_issued_certificate_can_not_issue_more(
     ca: KeyPair, device: KeyPair, tmp_path: Path
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +72,10 @@ class Fleet:
             *("--observe-minutes", "30", "--json"),
             *options,
         )
+
+    def promote_patiently(self) -> Run:
+        """Look again and again."""
+        return self.promote("--every", "0.1", "--timeout-minutes", str(PATIENCE / 60))
 
     def in_production(self) -> dict[str, str]:
         return deployed(self.management, self.production)
@@ -173,21 +175,31 @@ def test_a_canary_that_one_device_took_back_is_refused_even_if_it_serves_it_now(
     assert f"{fleet.name}-0 ai-model 2" in said
 
 
-def test_it_waits_for_what_is_not_met_yet(fleet: Fleet) -> None:
+def at_the_second_look(
+    monkeypatch: pytest.MonkeyPatch, happen: Callable[[], None]
+) -> Iterator[int]:
+    """Let something happen while a promotion waits; returns what counts its looks, from 1 on."""
+    looks, look = itertools.count(1), Promotion.look
+
+    def looking(promotion: Promotion) -> Evidence:
+        if next(looks) == 2:
+            happen()
+        return look(promotion)
+
+    monkeypatch.setattr(Promotion, "look", looking)
+    return looks
+
+
+def test_it_waits_for_what_is_not_met_yet(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.serve()
     fleet.devices[0].runs("release-of-2", NEW, state="confirming")
     assert found(fleet.promote("--check"))["devices"] == "not yet"
     run = fleet.promote("--timeout-minutes", "0")
     assert (run.status, run.document["outcome"]) == (1, "not yet")
 
-    def confirm() -> None:
-        time.sleep(0.5)
-        fleet.devices[0].runs("release-of-2", NEW)
-
-    thread = threading.Thread(target=confirm)
-    thread.start()
-    run = fleet.promote("--every", "0.2", "--timeout-minutes", str(PATIENCE / 60))
-    thread.join()
+    looks = at_the_second_look(monkeypatch, lambda: fleet.devices[0].runs("release-of-2", NEW))
+    run = fleet.promote_patiently()
+    assert next(looks) == 3
     assert (run.status, run.document["outcome"]) == (0, "deployed")
 
 
@@ -196,29 +208,22 @@ def test_an_outage_while_it_waits_is_waited_out(
 ) -> None:
     fleet.serve()
     fleet.devices[0].runs("release-of-2", NEW, state="confirming")
-    looks, look = itertools.count(1), Promotion.look
 
-    def with_an_outage(promotion: Promotion) -> Evidence:
-        if next(looks) == 2:
-            fleet.devices[0].runs("release-of-2", NEW)
-            raise Unreachable("GET devices", "no answer")
-        return look(promotion)
+    def outage() -> None:
+        fleet.devices[0].runs("release-of-2", NEW)
+        raise Unreachable("GET devices", "no answer")
 
-    monkeypatch.setattr(Promotion, "look", with_an_outage)
-    run = fleet.promote("--every", "0.1", "--timeout-minutes", str(PATIENCE / 60))
+    looks = at_the_second_look(monkeypatch, outage)
+    run = fleet.promote_patiently()
     assert (run.status, run.document["outcome"]) == (0, "deployed")
     assert next(looks) == 4
 
 
-def test_another_deployment_meanwhile_ends_it(fleet: Fleet) -> None:
-    def change() -> None:
-        time.sleep(0.5)
-        fleet.deploy(fleet.canary, "1")
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    run = fleet.promote("--every", "0.2", "--timeout-minutes", str(PATIENCE / 60))
-    thread.join()
+def test_another_deployment_meanwhile_ends_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_second_look(monkeypatch, lambda: fleet.deploy(fleet.canary, "1"))
+    run = fleet.promote_patiently()
     assert run.status == 1
     assert "given something else meanwhile" in run.error
     assert fleet.in_production()["ai-model"] == "1"

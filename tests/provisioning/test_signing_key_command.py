@@ -10,7 +10,8 @@ import pytest
 
 from protocol.statements import KeyList, public_key
 from provisioning.signing_keys import KeyLists
-from tests.support.provisioning import Operator, Run, needs_openssl, openssl
+from tests.support.programs import needs_openssl, openssl
+from tests.support.provisioning import Operator, Run
 
 PASSPHRASE = "a phrase of some length"
 

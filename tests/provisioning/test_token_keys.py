@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.bindings._rust import _openssl
 
-from tests.support.provisioning import Operator, openssl
+from tests.support.programs import openssl
+from tests.support.provisioning import Operator
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 TOOLS = ("softhsm2-util", "pkcs11-tool", "openssl")

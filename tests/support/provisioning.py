@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from commands.main import app, exit_status_of
@@ -22,13 +19,6 @@ from tests.support.background import Background, in_background
 from tests.support.json_outputs import read_output
 
 PASSPHRASE = "correct horse battery"
-
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the openssl program is not installed"
-)
-needs_coap_client = pytest.mark.skipif(
-    shutil.which("coap-client-openssl") is None, reason="libcoap's client is not installed"
-)
 
 
 @dataclass
@@ -133,10 +123,3 @@ def deployed(management: Management, cohort: str) -> dict[str, str]:
     known = {artifact.id: artifact for artifact in management.artifacts()}
     active = next(iter(management.deployments(cohort)))
     return {known[id_].package: known[id_].version for id_ in active.artifact_ids}
-
-
-def openssl(*arguments: str | Path, ok: bool = True) -> str:
-    """What the ``openssl`` program says; it must succeed, or fail where not ``ok``."""
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
-    return done.stdout + done.stderr

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import needs
 from tests.support.small_wheel import SYSTEMD, small_wheel
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed"
-)
+pytestmark = needs("dpkg-deb", "dpkg")
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,12 @@ import pytest
 
 from agent.samples.store import FOLDER as SAMPLES
 from agent.worker.settings import DEFAULT_STATE_DIR, SYSTEM_SOCKET
+from tests.support.programs import needs
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNITS = ("edgeferry-agent.service", "edgeferry-worker.service", "edgeferry.target")
 
-needs_systemd_analyze = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
-)
+needs_systemd_analyze = needs("systemd-analyze", "systemd")
 
 
 def unit(name: str) -> dict[str, str]:

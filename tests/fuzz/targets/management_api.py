@@ -18,7 +18,7 @@ from localcloud.rest.app import build_api
 from tests.fuzz.memory_link import no_error_logged, quiet
 from tests.fuzz.target import Attempt, Finding, require
 from tests.fuzz.tenants import Tenants, tenants
-from tests.localcloud.test_api_routes import steps
+from tests.localcloud.routes import steps
 from tests.support.tenants import Tenant
 
 ANSWERED = {200, 400, 401, 403, 404, 409, 413, 422, 501}

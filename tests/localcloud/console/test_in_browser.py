@@ -21,13 +21,12 @@ from localcloud.cloud import LocalCloud
 from localcloud.console.deliveries import history
 from localcloud.console.signatures import SIGNATURE_PACKAGE
 from localcloud.console.visit import Visit
-from localcloud.settings import CloudSettings
 from protocol.client import ClientLink
 from protocol.formats import PlainValue
 from protocol.report import OtaReport, OtaState, encode_report
 from protocol.rpc import RpcCode, RpcResult, decode_call, encode_result
 from protocol.uploads import post_body
-from tests.localcloud.conftest import SETTINGS
+from tests.localcloud.conftest import UNLIMITED
 from tests.localcloud.console.conftest import NobodyIsOnline
 from tests.support.browser import PATIENCE_MS, Visitor, visiting
 from tests.support.cloud import Bench, Json, TestDevice, first, request
@@ -116,8 +115,7 @@ def metrics(number: int, version: str, confidence: float) -> Json:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     folder = tmp_path_factory.mktemp("console")
-    settings = CloudSettings(**{**vars(SETTINGS), "rate_limit": None})
-    async with LocalCloud(folder / "cloud", settings) as cloud, AsyncExitStack() as stack:
+    async with LocalCloud(folder / "cloud", UNLIMITED) as cloud, AsyncExitStack() as stack:
         scene = Scene()
         scene.bench = Bench(cloud, stack)
         operator = scene.bench.operator
