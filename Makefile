@@ -8,7 +8,7 @@ BENCHES := download swap inference fleet
 # A second stamp: who runs the tests need not install what builds the site.
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint type imports unit long bench prove diagram reference docs wheel wheelhouse deb vm clean
+.PHONY: help demo test lint type imports unit coverage long bench prove diagram reference docs wheel wheelhouse deb vm clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -37,8 +37,17 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 # Real processes wait for one another half of the time: two more tests than processors.
+TESTS := pytest --numprocesses $$(($$(nproc) + 2)) --dist loadscope --no-loadscope-reorder
+
 unit: $(READY)
-	$(BIN)/pytest --numprocesses $$(($$(nproc) + 2)) --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/$(TESTS) $(ARGS)
+
+# Not a part of the tests: it makes every process slower, and killed ones tell nothing of what they did.
+coverage: $(READY) ## Run the tests and see how much of the code they reach; pyproject.toml has the floor
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(TESTS) --timeout 600 $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 long: $(READY)   ## Run the tests that take minutes, which `make test` leaves out
 	$(BIN)/pytest --long -m long $(ARGS)
@@ -82,4 +91,4 @@ vm: deb           ## Prove the services on a Debian in QEMU; MACHINE=container: 
 	EDGEFERRY_VM=$(or $(MACHINE),qemu) $(BIN)/pytest -v tests/vm $(ARGS)
 
 clean:           ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

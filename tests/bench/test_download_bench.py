@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,13 +53,6 @@ def test_a_scaled_run_says_so() -> None:
     assert whole.note == ""
     assert "50 of 100 blocks, scaled" in cut.note
     assert "2x" in cut.note
-
-
-def test_help_teaches() -> None:
-    command = (sys.executable, "-m", "bench.download", "--help")
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for word in ("--quick", "--json FILE", "lock-step", "minutes"):
-        assert word in said.replace("Lock-step", "lock-step")
 
 
 def test_rows_are_named_as_the_contract_has_it() -> None:

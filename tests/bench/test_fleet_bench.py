@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,10 +98,3 @@ def test_the_plans_are_what_the_goals_are_about() -> None:
     assert FULL.fleets[0] == 100
     assert FULL.fleets[-1] == 1000
     assert max(QUICK.fleets) > ONE_CERTIFICATE_IN
-
-
-def test_help_teaches() -> None:
-    command = (sys.executable, "-m", "bench.fleet", "--help")
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for word in ("--quick", "--json FILE", "restarted", "linear", "minutes"):
-        assert word in said

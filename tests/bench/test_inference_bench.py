@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -34,10 +32,3 @@ def test_the_plans_cover_both_models_and_the_full_one_both_runtimes() -> None:
     assert len({subject.name for subject in quick().subjects}) == 2
     assert len({subject.runtime for subject in full().subjects}) == 2
     assert len({subject.name for subject in full().subjects}) == 4
-
-
-def test_help_teaches() -> None:
-    command = (sys.executable, "-m", "bench.inference", "--help")
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for word in ("--quick", "--json FILE", "bare loop", "Pillow", "minutes"):
-        assert word in said

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +82,3 @@ def test_the_original_gives_a_model_the_same_picture(
     theirs = prepared(frame, 40, 40, np.dtype(data_type).type)
     assert theirs.dtype == ours.dtype
     np.testing.assert_allclose(theirs, ours, atol=1e-6)
-
-
-def test_help_teaches() -> None:
-    command = (sys.executable, "-m", "bench.swap", "--help")
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for word in ("--quick", "--json FILE", "frame", "minutes"):
-        assert word in said

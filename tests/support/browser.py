@@ -11,9 +11,11 @@ import pytest
 from playwright.async_api import ConsoleMessage, Error, Page, async_playwright
 
 from tests.support.screenshots import SCREENSHOTS
+from tests.support.waiting import PATIENCE, until
 
 LAPTOP, PHONE = (1280, 800), (390, 844)
-PATIENCE_MS = 60_000.0
+PATIENCE_MS = PATIENCE * 1000
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
 @dataclass
@@ -39,10 +41,10 @@ class Visitor:
         for width, height in (LAPTOP, PHONE):
             await self.page.set_viewport_size({"width": width, "height": height})
             # Charts fit themselves to a new width in a moment.
-            await self.page.wait_for_timeout(500)
-            assert await self.page.evaluate(
-                "document.documentElement.scrollWidth <= window.innerWidth"
-            ), f"{name} is wider than {width}"
+            try:
+                await until(lambda: self.page.evaluate(FITS))
+            except TimeoutError:
+                raise AssertionError(f"{name} is wider than {width}") from None
             await self.page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", full_page=True)
         await self.page.set_viewport_size({"width": LAPTOP[0], "height": LAPTOP[1]})
 

@@ -22,7 +22,8 @@ from tests.support.artifact_server import (
 )
 from tests.support.releases import new_store
 
-RUNS = 240
+RUNS = 120
+"""Whole updates over such links, by the thousand: ``make prove``."""
 AT_A_TIME = 60
 
 

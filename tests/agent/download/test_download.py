@@ -210,7 +210,7 @@ def test_after_any_number_of_sigkills_the_file_is_whole_and_little_was_fetched_t
     tmp_path: Path, in_flight: int
 ) -> None:
     length = 1200 * 1024 + 11
-    blocks, kills, chance = 1201, 10, random.Random(in_flight)
+    blocks, kills, chance = 1201, 6, random.Random(in_flight)
     asked: Counter[int] = Counter()
     finished = False
     for _ in range(kills):

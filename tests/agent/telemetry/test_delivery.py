@@ -12,9 +12,9 @@ from agent.journal.journal import SqliteJournal
 from agent.journal.outbox import REPORTING, STREAMING, Kind, Message
 from agent.telemetry.metrics import METRICS_PATH
 from tests.agent.telemetry.conftest import Cloud
+from tests.support.waiting import PATIENCE
 
-DOCUMENTS = 12
-PATIENCE = 120.0
+DOCUMENTS = 8
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_4_29s_delay_telemetry_and_let_reports_through(
     await cloud.await_stream(("edgeferry", "metrics"), lambda found: found)
     put(journal, Kind.STATE, "edgeferry", {"state": "downloading"})
     put(journal, Kind.STATE, "edgeferry/worker", {"fps": 30})
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(2 * PATIENCE):
         while journal.outbox.next(REPORTING):  # noqa: ASYNC110 - another task delivers
             await asyncio.sleep(0.01)
         assert journal.outbox.next(STREAMING), "the telemetry of before waits still"

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from provisioning.analysis.estimates import (
@@ -98,7 +98,7 @@ def test_unequal_units_give_cluster_robust_errors() -> None:
     ]
     frames = np.concatenate(figures)
     devices = np.repeat(np.arange(16), sizes)
-    model = sm.OLS(frames, sm.add_constant((devices >= 8).astype(float)))
+    model = OLS(frames, np.column_stack([np.ones(len(frames)), devices >= 8]))
     fitted = model.fit(cov_type="cluster", cov_kwds={"groups": devices, "use_correction": False})
     a, b = (
         side([(len(f), f.sum()) for f in half], name)
