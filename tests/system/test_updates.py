@@ -32,8 +32,12 @@ def test_a_deployment_is_served_and_reported(running: Bench) -> None:
         return codes[:5] == [*expected, ("IDLE", 0)]
 
     await_that("every step is reported in order", reported, PATIENCE, running.device.log_tail)
-    state = running.fleet.management.device_state(running.device_id, "edgeferry")
-    assert state["state"] == "idle"
+
+    def told() -> Document:
+        return running.fleet.management.device_state(running.device_id, "edgeferry")
+
+    await_that("it is idle again", lambda: told()["state"] == "idle", PATIENCE)
+    state = told()
     assert state["active"]["versions"] == {"ai-model": "1", "labels": "1"}
 
     def worker_reported() -> bool:
