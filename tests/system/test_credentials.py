@@ -66,18 +66,21 @@ def test_wrong_credentials_are_explained_while_the_model_serves_on(bench: Bench)
     for wrong, said, code in WRONG:
         warned = warnings(bench)
         restart_with(bench, **wrong(bench))
-        first = bench.device.await_status(
-            code, lambda s, code=code: s["link_error_code"] == code, PATIENCE
-        )
-        assert said in first["link_error"]
-        assert not first["connected"]
-        assert first["running"]
-        seen = first["worker"]["classified"]
-        later = bench.device.await_status(
-            "it serves on", lambda s, seen=seen: s["worker"]["classified"] > seen + 20, PATIENCE
-        )
-        assert later["worker"]["state"] == "serving"
+        assert_explained(bench, said, code)
         assert warnings(bench) - warned <= 2, "one line per outage, not per try"
+
+
+def assert_explained(bench: Bench, said: str, code: str) -> None:
+    """In the status, while the worker serves on."""
+    first = bench.device.await_status(code, lambda s: s["link_error_code"] == code, PATIENCE)
+    assert said in first["link_error"]
+    assert not first["connected"]
+    assert first["running"]
+    wanted = first["worker"]["classified"] + 20
+    later = bench.device.await_status(
+        "it serves on", lambda s: s["worker"]["classified"] > wanted, PATIENCE
+    )
+    assert later["worker"]["state"] == "serving"
 
 
 def warnings(bench: Bench) -> int:

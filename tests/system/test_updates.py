@@ -33,11 +33,11 @@ def test_a_deployment_is_served_and_reported(running: Bench) -> None:
 
     await_that("every step is reported in order", reported, PATIENCE, running.device.log_tail)
 
-    def told() -> Document:
-        return running.fleet.management.device_state(running.device_id, "edgeferry")
+    def idle_again() -> Document | None:
+        told: Document = running.fleet.management.device_state(running.device_id, "edgeferry")
+        return told if told["state"] == "idle" else None
 
-    await_that("it is idle again", lambda: told()["state"] == "idle", PATIENCE)
-    state = told()
+    state = await_that("it is idle again", idle_again, PATIENCE, running.device.log_tail)
     assert state["active"]["versions"] == {"ai-model": "1", "labels": "1"}
 
     def worker_reported() -> bool:
