@@ -43,7 +43,7 @@ unit: $(READY)
 	$(BIN)/$(TESTS) $(ARGS)
 
 # Not a part of the tests: it makes every process slower, and killed ones tell nothing of what they did.
-coverage: $(READY) ## Run the tests and see how much of the code they reach; pyproject.toml has the floor
+coverage: $(READY) ## Run the tests and see how much of the code they reach
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(TESTS) --timeout 600 $(ARGS)
 	$(BIN)/coverage combine --quiet

@@ -134,11 +134,10 @@ async def picture_arrives(device: RemoteDevice) -> None:
 
 
 async def test_calls_are_answered_while_an_update_runs_and_the_worker_is_away(
-    device: RemoteDevice, monkeypatch: pytest.MonkeyPatch
+    device: RemoteDevice,
 ) -> None:
-    monkeypatch.setattr(desk, "WORK_SECONDS", 0.5)
     async with device.agent(download={"bytes_per_second": 10_000}, **ALLOWED):
-        await device.deploy("1", trailing_bytes=500_000)
+        await device.deploy("1", trailing_bytes=1_500_000)
 
         async def fetching() -> bool:
             return bool((await device.call("status"))[1]["state"] == "downloading")
