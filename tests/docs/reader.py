@@ -83,8 +83,8 @@ class Reader:
     def _do(self, words: Sequence[str], where: str) -> str:
         program, *arguments = [word.replace("$PWD", str(self.folder)) for word in words]
         if program == "export":
-            name, _, value = arguments[0].partition("=")
-            self.variables[name] = value
+            for name, _, value in (word.partition("=") for word in arguments):
+                self.variables[name] = value
         elif program == "cd":
             os.chdir(arguments[0].replace("~", str(self.folder)))
         elif program == "tar":
@@ -137,7 +137,8 @@ class Reader:
         config = Path(file or self.variables["EDGEFERRY_CONFIG"])
         device = tomllib.loads(config.read_text()).get("device", {})
         self._start([sys.executable, "-m", "commands.main", *arguments])
-        worker = self.folder / device.get("state_dir", "") / "worker.sock"
+        named = self.variables.get("EDGEFERRY_DEVICE__STATE_DIR", device.get("state_dir", ""))
+        worker = self.folder / named / "worker.sock"
 
         def is_up() -> bool:
             run = self.run("status", "--json", "--config", str(config))

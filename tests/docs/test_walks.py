@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
 from tests.docs.markdown_pages import ROOT
 from tests.docs.reader import Reader
-from tests.support.provisioning import PASSPHRASE
 
 # A busy machine takes ten times as long over it as an idle one.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -18,14 +13,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 DOCS = ROOT / "docs"
 TUTORIAL = ("tutorial.md", "publishing.md", "debugging.md")
 """Each goes on where the one before ends."""
-
-
-@pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    (tmp_path / "demo").symlink_to(ROOT / "demo")
-    monkeypatch.chdir(tmp_path)
-    with ExitStack() as stack:
-        yield Reader(tmp_path, stack, {"EDGEFERRY_SIGNING_PASSPHRASE": PASSPHRASE})
+WALKED = {DOCS / page for page in (*TUTORIAL, "own-script.md", "provisioning.md", "signing.md")}
+"""Pages whose dialogues are typed here."""
 
 
 def test_the_tutorial_and_what_follows_it_hold_line_by_line(reader: Reader) -> None:
