@@ -47,7 +47,10 @@ ELSEWHERE: dict[Key, str] = {
     ("README.md", "edgeferry publish"): "tests/examples/test_retrain_pipeline.py",
     ("README.md", "make wheelhouse"): "tests/vm/test_services.py",
     ("demo/README.md", "python -m demo.training.measure"): "tests/demo/test_committed_models.py",
-    ("docs/active-learning.md", "edgeferry samples pull"): "tests/provisioning/test_samples_pull.py",
+    (
+        "docs/active-learning.md",
+        "edgeferry samples pull",
+    ): "tests/provisioning/test_samples_pull.py",
     ("docs/active-learning.md", "edgeferry publish"): "tests/examples/test_retrain_pipeline.py",
     ("docs/air-gapped.md", "sudo ./install.sh"): "tests/vm/test_services.py",
     ("docs/benchmarks.md", "make bench"): "tests/bench/test_download_bench.py",
