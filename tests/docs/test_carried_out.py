@@ -1,4 +1,4 @@
-"""Whatever command a page shows is carried out by a test, or stands here with the reason why not."""
+"""Whatever command a page shows is carried out by a test, or stands here with why it is not."""
 
 from __future__ import annotations
 
