@@ -40,9 +40,36 @@ GOOD: dict[str, Any] = {
 }
 
 
+ONE_SIDE: dict[str, Any] = {
+    **dict.fromkeys(("captured", "classified", "dropped", "errors", "changes"), 1),
+    "inference_ms": {"p50": 1.0, "p95": None},
+    "confidence": {"mean": None, "histogram": [0] * 10},
+    "classes": {"red.green": 1},
+}
+COMPARISON: dict[str, Any] = {
+    "release": "b",
+    "previous": "a",
+    "since": "2026-11-28T14:00:00.000Z",
+    "compared": 1,
+    "agreed": 1,
+    "same_frames": False,
+    "shadowing": False,
+    "why_not": "no engine",
+    "candidate": ONE_SIDE,
+    "previous_side": ONE_SIDE,
+}
+
+
 def test_what_is_as_documented_passes() -> None:
     check_output(("rollback", "--json"), GOOD)
+    form("comparison").check(COMPARISON, "comparison")
+    form("figures").parts["comparison"].check(None, "comparison")
     check_output(("history", "--json", "--updates"), [])
+
+
+def test_what_is_missing_from_an_included_table_is_noticed() -> None:
+    with pytest.raises(DocumentedOtherwise, match="agreed"):
+        form("comparison").check({**COMPARISON, "agreed": None}, "comparison")
 
 
 @pytest.mark.parametrize(
