@@ -31,7 +31,7 @@ class OperatorSettings(BaseModel):
 
     url: str = Field(GOLIOTH_URL, description="Management API, without /v1.")
     project: str | None = Field(None, description="The project's id.")
-    gateway: str | None = Field(None, description="CoAP gateway that devices are told.")
+    gateway: str | None = Field(None, description="CoAP gateway for devices.")
     server_ca: Path | None = Field(
         None, description="CA bundle that devices trust; their system's when not set."
     )

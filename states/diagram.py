@@ -26,7 +26,7 @@ there. A newer manifest is one with other content; the same content is no news w
 
 Content is refused for good, and remembered, for one of: {rejections}.
 
-The same content is tried again, ever more rarely, after: {transients}.
+The same content is tried again, with growing pauses, after: {transients}.
 """
 
 

@@ -53,7 +53,7 @@ def retry(
 
 
 def reload(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Have the worker load the active release anew, beside the engine that serves.
+    """Have the worker load the active release again, beside the engine that serves.
 
     For a model that has gone strange without failing. No frame is dropped where memory allows two
     engines; an inference script of your own gets SIGUSR1.

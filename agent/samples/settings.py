@@ -11,7 +11,7 @@ class SampleChoice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     on: bool = Field(
-        False, description="Keep pictures of what the camera sees; off, for they may show people."
+        False, description="Keep pictures of what the camera sees; they may show people."
     )
     below: float = Field(
         0.6, ge=0, le=1, description="Keep pictures whose best score is lower; 0 for none of them."

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class TelemetrySettings(BaseModel):
-    """What is told about inference and the device, and how much of it may wait."""
+    """What is reported about inference and the device, and how much of it may wait."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

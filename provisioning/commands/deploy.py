@@ -51,7 +51,7 @@ def deploy(
         bool,
         typer.Option(
             "--resign",
-            help="Sign anew what the cohort has: for new keys, or devices from another cohort.",
+            help="Sign again what the cohort has: for new keys, or devices from another cohort.",
         ),
     ] = False,
     unsigned: Annotated[
@@ -61,7 +61,7 @@ def deploy(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a cohort a published release; its devices are told at once.
+    """Give a cohort a published release; its devices are notified at once.
 
     Shows what changes first, and asks at a terminal. Packages that are not named stay as they are;
     patches that `edgeferry publish` made for a model go along with it. A release that the cohort

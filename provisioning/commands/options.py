@@ -72,7 +72,7 @@ PACKS: dict[str, Any] = {
             "--tar", help="Make NAME.tar.gz, owned by root, not a folder.", rich_help_panel="Packs"
         ),
     ],
-    "gateway": _text("Packs", "CoAP gateway that devices are told; Golioth's when not set."),
+    "gateway": _text("Packs", "CoAP gateway for devices; Golioth's when not set."),
     "server_ca": _path("Packs", "CA bundle devices get; they use their system's without one."),
     "agent_settings": _path("Packs", "TOML that each agent.toml ends with, like a worker table."),
     "install_dir": _text("Packs", "One folder of the device for all of a pack, without our units."),

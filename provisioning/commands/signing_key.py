@@ -69,7 +69,7 @@ def show(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show public keys as devices are told them, and the key list that counts."""
+    """Show public keys in the form for devices, and the key list that counts."""
     from provisioning.errors import WrongUsage
     from provisioning.signing_keys import PUBLIC_SUFFIX, KeyLists, read_public
 

@@ -32,7 +32,7 @@ NOT_HERE = ("systemctl", "systemd-creds", "shred")
 
 ASKED_AT_A_TERMINAL = "Deploy this?"
 TO_DO = "→ in operator.toml: "
-PATIENCE, LOOK = 90.0, 0.5
+PATIENCE, LOOK = 240.0, 0.5
 
 
 @dataclass
