@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CauseCode = Literal["host-name", "not-yet-valid", "expired", "unknown-ca", "other"]
 CredentialCause = Literal["missing", "unreadable", "exposed", "mismatch", "malformed"]
 
+_REQUEST_ENTITY_INCOMPLETE = (4 << 5) + 8  # RFC 7959, 2.9.2; without aiocoap, which is slow to load
+
 
 class ProtocolError(Exception):
     """Base of all errors of this package."""
@@ -128,7 +130,7 @@ def may_pass(error: ProtocolError) -> bool:
     """
     if not isinstance(error, ResponseError):
         return False
-    return bool(error.code.class_ == 5 or error.code == Code.REQUEST_ENTITY_INCOMPLETE)
+    return bool(error.code.class_ == 5 or error.code == _REQUEST_ENTITY_INCOMPLETE)
 
 
 class CredentialError(ProtocolError):
