@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-BENCHES := download swap inference fleet
+BENCHES := download swap inference fleet footprint
 
 # A second stamp: who runs the tests need not install what builds the site.
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: help demo test lint type imports unit coverage long bench prove diagram reference docs wheel wheelhouse deb vm clean
+.PHONY: help demo test lint type imports unit coverage long bench prove diagram reference docs wheel wheelhouse deb pythons vm clean
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -86,6 +86,10 @@ wheelhouse: wheel ## Collect the wheel and all it needs in dist/wheelhouse, for 
 
 deb: wheelhouse   ## Make a Debian package in dist/ for machines like this one
 	systemd/build-deb.sh dist/wheelhouse $(PYTHON)
+
+# On each supported version that is here; PYTHONS="PROGRAM PROGRAM" for these ones.
+pythons: wheel   ## Install the wheel in clean environments and play the demo, on each Python
+	EDGEFERRY_PYTHONS="$(or $(PYTHONS),found)" $(BIN)/pytest -v tests/pythons $(ARGS)
 
 vm: deb           ## Prove the services on a Debian in QEMU; MACHINE=container: in systemd-nspawn
 	EDGEFERRY_VM=$(or $(MACHINE),qemu) $(BIN)/pytest -v tests/vm $(ARGS)

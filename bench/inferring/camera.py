@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, MB, Scale, Subject, bare_times
 from bench.report import Row
-from bench.support.process import proportional_bytes
+from bench.support.process import children, proportional_bytes
 from bench.support.quantiles import quantile
 
 
@@ -75,6 +75,4 @@ def _memory(name: str, memory: Memory, bare_bytes: int) -> list[Row]:
 
 def _together(pid: int) -> int:
     """A process and its children."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    return sum(map(proportional_bytes, [pid, *children]))
+    return sum(map(proportional_bytes, [pid, *children(pid)]))

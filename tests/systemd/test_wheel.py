@@ -1,4 +1,4 @@
-"""The wheel: complete, and the same bytes however often it is built."""
+"""Wheel and source archive: complete, and the same bytes wherever they are built."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -19,24 +20,52 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def build(folder: Path) -> Path:
+def build(target: str, folder: Path, source: Path = PROJECT, umask: int = -1) -> Path:
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
-        cwd=PROJECT,
+        [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", folder],
+        cwd=source,
         env={**os.environ, "SOURCE_DATE_EPOCH": "1800000000"},
+        umask=umask,
         capture_output=True,
         check=True,
     )
-    return next(folder.glob("*.whl"))
+    (built,) = folder.iterdir()
+    return built
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("wheel"))
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
 
 
-def test_it_is_the_same_every_time(wheel: Path, tmp_path: Path) -> None:
-    assert build(tmp_path).read_bytes() == wheel.read_bytes()
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive elsewhere, as somebody unpacks it who lets nobody else read."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    for path in source.rglob("*"):
+        path.chmod(path.stat().st_mode & ~0o077)
+        os.utime(path)
+    return source
+
+
+def test_a_wheel_made_elsewhere_from_the_source_archive_is_the_same(
+    wheel: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    assert build("wheel", tmp_path, unpacked, umask=0o077).read_bytes() == wheel.read_bytes()
+
+
+def test_so_is_a_source_archive_made_from_it(
+    archive: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    assert build("sdist", tmp_path, unpacked, umask=0o077).read_bytes() == archive.read_bytes()
 
 
 def test_it_holds_every_package_with_its_data(wheel: Path) -> None:
