@@ -133,9 +133,7 @@ def _rows(case: str, time: str, ours: Cost, baseline: Cost, memory_note: str = "
     ]
 
 
-def _row(
-    case: str, metric: str, unit: str, ours: float, baseline: float, note: str = ""
-) -> Row:
+def _row(case: str, metric: str, unit: str, ours: float, baseline: float, note: str = "") -> Row:
     return Row(case, metric, unit, ours, baseline, GOALS.get((case, metric)), note=note)
 
 

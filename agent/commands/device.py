@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -34,6 +33,8 @@ def run(
     It observes the manifest, fetches what is deployed, proves it, drives the worker and reports.
     Everything it knows is in STATE_DIR/state.db; look with `edgeferry status`.
     """
+    import asyncio
+
     from agent.daemon import run_agent
     from agent.pair import run_with_worker
 
@@ -47,6 +48,8 @@ def worker(config: ConfigOption = None) -> None:
     It owns the camera, serves the active release at once and switches when the agent says so. It
     needs neither the network nor a running agent.
     """
+    import asyncio
+
     from agent.worker.main import run_worker
 
     settings = settings_of(config)

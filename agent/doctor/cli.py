@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
@@ -26,6 +25,8 @@ def doctor(
     services. Nothing is changed; a running agent's connection is left alone. Run it as root or as
     the service's user. Exit status: 0 no errors, 1 errors (with --strict: or warnings).
     """
+    import asyncio
+
     from agent.doctor.examine import borrow_service_credentials
     from agent.doctor.finding import Level, document, worst
     from agent.doctor.show import examine_with_progress, show_findings

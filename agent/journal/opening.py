@@ -105,7 +105,8 @@ def _open(path: Path) -> Database:
     try:
         with storage_errors(path):
             path.chmod(0o640)
-        db = Database(connection)
+        # No plugins: to find any, it would read the metadata of every installed package.
+        db = Database(connection, execute_plugins=False)
         # A checkpoint changes a few bytes on two pages: small ones spare the flash. New files only.
         db.execute("PRAGMA page_size=1024")
         _check(db)
@@ -164,4 +165,4 @@ def open_for_reading(path: Path) -> Database:
             raise
     except (Postponed, JournalDamaged) as problem:
         raise JournalError(f"journal {path} can't be read: {problem}") from problem
-    return Database(connection)
+    return Database(connection, execute_plugins=False)

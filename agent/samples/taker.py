@@ -20,7 +20,6 @@ from agent.store.files import Files, free_bytes, storage_errors
 from agent.wall_clock import utc_now
 from agent.worker.camera.frames import Frame, FrameStore
 from agent.worker.engines.counters import Result
-from agent.worker.jpeg import encode_jpeg
 from agent.worker.versions import ModelVersions
 from states.ports import Postponed
 from states.reasons import Transient, is_shortage
@@ -142,6 +141,8 @@ class SampleTaker:
         self._trouble = detail
 
     def _keep(self, order: _Order) -> None:
+        from agent.worker.jpeg import encode_jpeg
+
         try:
             jpeg = encode_jpeg(self._frames.view(order.frame), self._settings.jpeg_quality)
         finally:

@@ -13,7 +13,8 @@ from agent.samples.taker import SampleTaker
 from agent.service.notify import StatusLine, keep_watchdog, notify
 from agent.store.names import PackageNames
 from agent.worker.camera.capture import Capture
-from agent.worker.camera.frames import FrameStore, Mailbox
+from agent.worker.camera.frames import FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.ending import Ending
 from agent.worker.engines.candidate import Loader

@@ -7,16 +7,15 @@ import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agent.control.errors import ControlError
 from agent.control.parameters import Method, Parameters, flag, required_text, whole_number
 from agent.store.names import MODEL_SETTINGS_FILE, PackageNames
 from agent.worker.camera.capture import Capture
-from agent.worker.camera.frames import FrameStore
+from agent.worker.camera.frames import Frame, FrameStore
 from agent.worker.engines.counters import Result
 from agent.worker.engines.memory import Memory
 from agent.worker.engines.recovery import Recovery
@@ -24,8 +23,9 @@ from agent.worker.engines.serving import RESULTS_KEPT, Serving
 from agent.worker.engines.settings import ReleaseFiles
 from agent.worker.engines.shadow import Shadow
 from agent.worker.engines.swap import Swapper
-from agent.worker.jpeg import encode_jpeg
-from agent.worker.model.tensors import Picture
+
+if TYPE_CHECKING:
+    from agent.worker.model.tensors import Picture
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,11 @@ class WorkerMethods:
                 "no-frame", f"{self.capture.status.address} has given no picture yet"
             )
         frame, result = last
-        draw = partial(self.draw, result) if annotated else encode_jpeg
-        jpeg = await asyncio.to_thread(draw, self.store.copy(frame))
+        self.store.retain(frame)
+        try:
+            jpeg = await asyncio.to_thread(self._jpeg, frame, result, annotated=annotated)
+        finally:
+            self.store.release(frame)
         label, confidence = result.top[0] if result else (None, None)
         return {
             "jpeg": base64.b64encode(jpeg).decode("ascii"),
@@ -173,6 +176,13 @@ class WorkerMethods:
             "label": label,
             "confidence": confidence,
         }
+
+    def _jpeg(self, frame: Frame, result: Result | None, *, annotated: bool) -> bytes:
+        # A worker that nobody asks for pictures does without the libraries for them.
+        from agent.worker.jpeg import encode_jpeg
+
+        picture = self.store.view(frame)
+        return self.draw(result, picture) if annotated else encode_jpeg(picture)
 
     def figures(self) -> dict[str, Any]:
         """What ``status`` replies and the ``statistics`` event carries."""

@@ -17,16 +17,14 @@ from agent.samples.settings import SampleChoice
 from agent.samples.taker import SampleTaker
 from agent.worker.camera.frames import FrameStore
 from agent.worker.engines.counters import Result
-from agent.worker.jpeg import small_jpeg
 from agent.worker.log_lines import LogLines
 from agent.worker.methods import WorkerMethods
-from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notices
-from agent.worker.preview.annotate import annotated, caption
 from agent.worker.preview.settings import PreviewSettings
 from agent.worker.versions import ModelVersions
 
 if TYPE_CHECKING:
+    from agent.worker.model.tensors import Picture
     from agent.worker.preview.server import PreviewServer
 
 log = logging.getLogger(__name__)
@@ -68,6 +66,9 @@ class Onlookers:
 
     def draw(self, result: Result | None, picture: Picture) -> bytes:
         """The picture with what it was taken for and what there is to notice, as a small JPEG."""
+        from agent.worker.jpeg import small_jpeg
+        from agent.worker.preview.annotate import annotated, caption
+
         return small_jpeg(annotated(picture, caption(result, self._notices, self._versions)))
 
     async def capture(self, parameters: Parameters) -> dict[str, Any]:

@@ -65,11 +65,13 @@ async def waiting(program: str, *arguments: str) -> Cost:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program, *arguments), stdin=pipe, stdout=pipe
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     if not await process.stdout.readline():
         raise StartFailed(f"a bare program ended:\n{program}")
     cost = Cost.of([process.pid], time.monotonic() - began)
-    await process.communicate()
+    process.stdin.close()
+    await process.wait()
     return cost
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.worker.camera.capture import Capture
-from agent.worker.camera.frames import Frame, FrameStore, Mailbox
+from agent.worker.camera.frames import Frame, FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.model.runtime import find_runtime
 from agent.worker.settings import WorkerSettings
 from bench.support.child import Told, next_line, run_child, tell
@@ -58,7 +59,7 @@ class FrameLoop:
                 self._reload_wanted, reloaded = False, True
                 classifier = self._load()
             frame = await self._next_frame()
-            classifier.classify(self._store.copy(frame))
+            classifier.classify(self._store.view(frame).copy())
             self._store.release(frame)
             self._times.append(time.monotonic())
             if reloaded:

@@ -34,11 +34,12 @@ def named() -> dict[str, str]:
     return {_version(program): program for program in told.split() if told != _FOUND}
 
 
-def _version(program: str) -> str:
-    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.run(
-        [program, "-c", asked], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def _version(program: str | None) -> str:
+    """Its version, empty when it does not run: pyenv's stand-ins are on the path, chosen or not."""
+    if program is None:
+        return ""
+    asked = (program, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def found(version: str) -> str | None:
@@ -46,7 +47,7 @@ def found(version: str) -> str | None:
     if version in named():
         return named()[version]
     on_path = shutil.which(f"python{version}")
-    if on_path:
+    if _version(on_path) == version:
         return on_path
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     built = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))

@@ -62,9 +62,7 @@ def test_a_wheel_made_elsewhere_from_the_source_archive_is_the_same(
     assert build("wheel", tmp_path, unpacked, umask=0o077).read_bytes() == wheel.read_bytes()
 
 
-def test_so_is_a_source_archive_made_from_it(
-    archive: Path, unpacked: Path, tmp_path: Path
-) -> None:
+def test_so_is_a_source_archive_made_from_it(archive: Path, unpacked: Path, tmp_path: Path) -> None:
     assert build("sdist", tmp_path, unpacked, umask=0o077).read_bytes() == archive.read_bytes()
 
 
@@ -74,6 +72,12 @@ def test_it_holds_every_package_with_its_data(wheel: Path) -> None:
         for path in (PROJECT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert str(path.relative_to(PROJECT)) in held
+
+
+def test_it_brings_the_licence_it_names(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (licence,) = (name for name in archive.namelist() if name.endswith("licenses/LICENSE"))
+        assert archive.read(licence) == (PROJECT / "LICENSE").read_bytes()
 
 
 def test_it_brings_units_and_installer(wheel: Path) -> None:

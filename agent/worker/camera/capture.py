@@ -19,7 +19,8 @@ from typing import Any, Literal, TypeAlias
 
 from agent.worker.camera.capture_link import CaptureLink, Trouble
 from agent.worker.camera.capture_process import CaptureJob
-from agent.worker.camera.frames import FrameStore, Mailbox
+from agent.worker.camera.frames import FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.settings import WorkerSettings
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.worker.camera.capture_process import MESSAGE_BYTES, CaptureJob
-from agent.worker.camera.frames import MAX_PIXELS, Frame, FrameStore, Mailbox
+from agent.worker.camera.frames import MAX_PIXELS, Frame, FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.sandbox import child
 
 # One is written while the other is on its way to us.

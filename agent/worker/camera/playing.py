@@ -18,7 +18,8 @@ from typing import NoReturn
 import cv2
 
 from agent.worker.camera.capture_process import MESSAGE_BYTES, CaptureJob
-from agent.worker.camera.frames import SLOT_BYTES, SLOTS, put_picture
+from agent.worker.camera.frames import SLOT_BYTES, SLOTS
+from agent.worker.camera.pictures import put_picture
 from agent.worker.camera.source import Shot, Source
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.camera.sources import make_source

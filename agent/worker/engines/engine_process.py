@@ -131,7 +131,8 @@ class _Loaded:
     """The release's files and the runtime; after :meth:`open_model` all that serving takes."""
 
     def __init__(self, job: EngineJob) -> None:
-        from agent.worker.camera.frames import SLOT_BYTES, SLOTS, frame_view
+        from agent.worker.camera.frames import SLOT_BYTES, SLOTS
+        from agent.worker.camera.pictures import frame_view
         from agent.worker.choices import Preprocessing
         from agent.worker.model.classifier import ClassifierSettings
         from agent.worker.model.material import read_material

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from agent.worker.camera.frames import Frame, FrameStore, Mail, Mailbox
+from agent.worker.camera.frames import Frame, FrameStore
+from agent.worker.camera.mailbox import Mail, Mailbox
 from agent.worker.engines.counters import Result, ResultClock, Tally
 from agent.worker.engines.engine import Answer, Engine, Outcome
 from agent.worker.engines.settings import ReleaseFiles
@@ -248,7 +249,7 @@ class Serving:
         self._last, self._last_result = frame, result
 
     def last_frame(self) -> tuple[Frame, Result | None] | None:
-        """The last frame, and its result if it was classified. Copy its picture before awaiting."""
+        """The last frame, and its result if it was classified. To be retained before awaiting."""
         return (self._last, self._last_result) if self._last else None
 
     def figures(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import pytest
 from agent.config import load_settings
 from agent.errors import ConfigurationError
 from agent.worker.camera.capture import Capture, SourceStatus
-from agent.worker.camera.frames import Frame, FrameStore, Mailbox
+from agent.worker.camera.frames import Frame, FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.camera.picture_sources import Drawn
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.errors import SourceError
@@ -40,7 +41,7 @@ class Bench:
     async def take(self) -> tuple[int, int]:
         """Number of the next frame, and the number drawn into it."""
         frame = await self.frame()
-        drawn = Drawn.number_in(self.store.copy(frame))
+        drawn = Drawn.number_in(self.store.view(frame))
         self.store.release(frame)
         return frame.number, drawn
 

@@ -15,10 +15,9 @@ from agent.worker.camera.frames import (
     SLOTS,
     Frame,
     FrameStore,
-    Mailbox,
-    frame_view,
-    put_picture,
 )
+from agent.worker.camera.mailbox import Mailbox
+from agent.worker.camera.pictures import frame_view, put_picture
 from agent.worker.model.tensors import Picture
 
 
@@ -75,7 +74,7 @@ def test_a_picture_larger_than_a_slot_is_made_smaller_and_keeps_its_shape() -> N
     slot, height, width = written
     assert height * width <= MAX_PIXELS
     assert width / height == pytest.approx(1.5, rel=0.01)
-    assert np.all(store.copy(Frame(0, slot, height, width, 0.0)) == 50)
+    assert np.all(store.view(Frame(0, slot, height, width, 0.0)) == 50)
     store.close()
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.worker.camera.frames import SLOTS, Frame, FrameStore, Mailbox
+from agent.worker.camera.frames import SLOTS, Frame, FrameStore
+from agent.worker.camera.mailbox import Mailbox
 from agent.worker.engines.counters import Result
 from agent.worker.engines.engine import Answer, Engine, Outcome
 from agent.worker.engines.serving import Serving, Tenure
