@@ -20,7 +20,7 @@ _CAMERA: dict[str, object] = {
     "frames_per_second": 30,
     "runtime": "ai-edge-litert",
 }
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 _LOOK_SECONDS = 0.02
 
 

@@ -16,7 +16,7 @@ from statistics import median
 from bench.support.process import processor_seconds, proportional_bytes
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 
 
 class StartFailed(Exception):  # noqa: N818 - reads as what happened

@@ -50,6 +50,7 @@ def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     (source,) = folder.iterdir()
+    (source / "PKG-INFO").unlink()  # a work tree has none
     for path in source.rglob("*"):
         path.chmod(path.stat().st_mode & ~0o077)
         os.utime(path)
