@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.commands.device import device_app
-from agent.samples import taker
 from agent.samples.settings import SampleSettings
 from agent.samples.store import Sample, SampleStore
 from agent.store.files import Files
+from agent.worker import jpeg
 from agent.worker.camera.picture_sources import Drawn
 from agent.worker.jpeg import encode_jpeg
 from tests.support.json_outputs import read_output
@@ -124,7 +124,7 @@ async def test_a_picture_that_takes_too_much_memory_costs_itself_and_no_other(
             raise failures.pop(0)
         return encode_jpeg(*args)
 
-    monkeypatch.setattr(taker, "encode_jpeg", encode)
+    monkeypatch.setattr(jpeg, "encode_jpeg", encode)
     async with sampling(tmp_path) as worker:
         await worker.serve("a")
         status = await until_kept(worker, 2)
