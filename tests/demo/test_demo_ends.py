@@ -11,9 +11,9 @@ import pytest
 
 from demo.stage import EDGEFERRY, await_that
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(900)]
 
-PATIENCE = 120.0
+PATIENCE = 400.0
 
 
 def processes_of(folder: Path) -> list[int]:
