@@ -65,7 +65,8 @@ class Device:
         self.machine.write("/etc/credstore/edgeferry.psk", self._key)
         settings: dict[str, dict[str, object]] = {
             "golioth": {"uri": f"coaps://{self.machine.host}:{port}", "requests_per_second": 100},
-            "worker": {"source": f"dir:{PICTURES}", "frames_per_second": 5},
+            # More would keep an emulated machine from everything else.
+            "worker": {"source": f"dir:{PICTURES}", "frames_per_second": 2},
             "update": {"window_frames": 10},
             "samples": {"on": True, "below": 1.0, "quota_bytes": 1_000_000},
         }
