@@ -27,11 +27,11 @@ async def hold(folder: Path, devices: int, artifact_bytes: int, idle_seconds: fl
         async with crowd(cloud.coap, shown) as fleet:
             async with probe(cloud.coap, further) as pings:
                 connecting = await _connect(cloud, fleet)
-                pings.take()
+                await pings.take()
                 idle = await _rest(cloud, idle_seconds)
-                resident, idle_pings = cloud.memory - empty, pings.take()
+                resident, idle_pings = cloud.memory - empty, await pings.take()
                 update, mishaps = await _update(cloud, fleet, artifact_bytes)
-                busy_pings = pings.take()
+                busy_pings = await pings.take()
             listed = await _list(cloud, devices)
             restart = await _restart(cloud, fleet)
     return Fleet(

@@ -20,6 +20,7 @@ class Probe:
     def __init__(self, link: ClientLink) -> None:
         self._link = link
         self._milliseconds: list[float] = []
+        self._answered = asyncio.Event()
 
     async def run(self) -> None:
         """Ping until cancelled."""
@@ -27,10 +28,16 @@ class Probe:
             sent = time.perf_counter()
             await self._link.ping(_PATIENCE)
             self._milliseconds.append((time.perf_counter() - sent) * 1000)
+            self._answered.set()
             await asyncio.sleep(_EVERY)
 
-    def take(self) -> list[float]:
-        """Round trips since the last call, in milliseconds."""
+    async def take(self) -> list[float]:
+        """Round trips since the last call, in milliseconds; at least one.
+
+        Raises TimeoutError when no answer comes any more.
+        """
+        await asyncio.wait_for(self._answered.wait(), _PATIENCE)
+        self._answered.clear()
         taken, self._milliseconds = self._milliseconds, []
         return taken
 

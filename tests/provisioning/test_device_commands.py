@@ -335,7 +335,7 @@ def test_a_fingerprint_is_shown_whole_however_narrow_the_output(operator: Operat
     fingerprint = asked.output.split("key fingerprint")[1].split()[0]
     request = operator.folder / "camera-1.csr.pem"
     shutil.move("camera-1.csr.pem", request)
-    assert fingerprint in operator.done("device", "sign", request).output
+    assert fingerprint in operator.run("device", "sign", request, COLUMNS="200").output
     narrow = operator.run("device", "sign", request, COLUMNS="60").output
     details = (line[len("camera-1  already there  ") :] for line in narrow.splitlines())
     assert fingerprint in "".join(map(str.strip, details))

@@ -216,7 +216,9 @@ async def test_a_candidate_that_dies_at_its_first_frame_gives_it_back(tmp_path: 
         assert "SIGKILL" in caught.value.detail
         status = await worker.classified(5)
         assert (status["state"], status["release"]) == ("serving", "a")
-        assert status["releases"]["b"]["captured"] == 0
+        # Until its end is known, on a busy machine, newer frames may push out those it was given.
+        tally = status["releases"]["b"]
+        assert (tally["classified"], tally["captured"]) == (0, tally["dropped"])
         assert status["releases"]["b"]["errors"] == 1
         assert_balanced(status)
 
