@@ -12,41 +12,41 @@ Document = dict[str, Any]
 
 def show_status(status: Document) -> None:
     """Print what ``edgeferry status`` answers."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]state", f"{status['state']}  since {moment(status['since']) or '-'}")
-    table.add_row("[bold]agent", "running" if status["running"] else "not running")
-    table.add_row("[bold]connected", _connection(status))
+    table = facts_table()
+    table.add_row("state", f"{status['state']}  since {moment(status['since']) or '-'}")
+    table.add_row("agent", "running" if status["running"] else "not running")
+    table.add_row("connected", _connection(status))
     if status["certificate"]:
-        table.add_row("[bold]certificate", _certificate(status["certificate"]))
+        table.add_row("certificate", _certificate(status["certificate"]))
     if trouble := clock_trouble(status["clock"]):
-        table.add_row("[bold]clock", trouble)
+        table.add_row("clock", trouble)
     if status["trust"]:
-        table.add_row("[bold]trust", _trust(status["trust"]))
+        table.add_row("trust", _trust(status["trust"]))
     for name in ("active", "previous", "target"):
-        table.add_row(f"[bold]{name}", versions(status[name]))
+        table.add_row(f"{name}", versions(status[name]))
     target = status["target"]
     if target:
-        table.add_row("[bold]progress", _progress(target, status["download"] or {}))
+        table.add_row("progress", _progress(target, status["download"] or {}))
     if status["next_try_in_s"] is not None:
-        table.add_row("[bold]next try", f"within {status['next_try_in_s']:.0f} s")
+        table.add_row("next try", f"within {status['next_try_in_s']:.0f} s")
     if status["waits_for"]:
-        table.add_row("[bold]waits", status["waits_for"])
+        table.add_row("waits", status["waits_for"])
     elif status["hold"] != "nothing":
-        table.add_row("[bold]hold", f"{status['hold']} is on hold{_from_afar(status)}")
+        table.add_row("hold", f"{status['hold']} is on hold{_from_afar(status)}")
     if (settings := status["settings"])["version"]:
         told = f"{len(settings['in_force'])} set in the cloud, {len(settings['refused'])} refused"
-        table.add_row("[bold]settings", told)
+        table.add_row("settings", told)
     if (telemetry := status["telemetry"]) and telemetry["messages"] > 1:
         since = moment(telemetry["oldest_at"])
         waits = f"{telemetry['messages']:,} messages, {telemetry['bytes']:,} bytes, since {since}"
-        table.add_row("[bold]telemetry waits", waits)
+        table.add_row("telemetry waits", waits)
     if status["last_error"]:
         error = status["last_error"]
         what = f"{error['reason']}: {error['detail']}"
-        table.add_row("[bold]last error", f"{what} ({moment(error['at'])})")
-    table.add_row("[bold]worker", _worker(status["worker"]))
-    table.add_row("[bold]rejected", str(len(status["rejected"])) + " releases")
-    Console().print(table)
+        table.add_row("last error", f"{what} ({moment(error['at'])})")
+    table.add_row("worker", _worker(status["worker"]))
+    table.add_row("rejected", str(len(status["rejected"])) + " releases")
+    _print(table)
 
 
 def show_history(transitions: list[Document]) -> None:
@@ -55,7 +55,7 @@ def show_history(transitions: list[Document]) -> None:
     for step in transitions:
         update = "" if step["update_id"] is None else str(step["update_id"])
         table.add_row(moment(step["at"]), update, step["target"], step["event"], step["detail"])
-    Console().print(table)
+    _print(table)
 
 
 def show_updates(updates: list[Document]) -> None:
@@ -66,7 +66,7 @@ def show_updates(updates: list[Document]) -> None:
         outcome = "\n".join(filter(None, (update["outcome"], update["reason"])))
         row = (str(update["id"]), moment(update["started_at"]), packages, outcome)
         table.add_row(*row, f"{update['fetched_bytes']:,}")
-    Console().print(table)
+    _print(table)
 
 
 def show_releases(releases: list[Document]) -> None:
@@ -77,7 +77,7 @@ def show_releases(releases: list[Document]) -> None:
         judged = release["rejected"] or moment(release["confirmed_at"])
         row = (release["id"], packages, release["role"], judged)
         table.add_row(*(str(value or "") for value in row))
-    Console().print(table)
+    _print(table)
 
 
 def moment(at: str | None) -> str:
@@ -143,6 +143,19 @@ def _worker(worker: Document) -> str:
     return (
         f"{worker['state']} {worker['release'] or 'nothing'} at {worker['fps']:.1f}/s: {counters}"
     )
+
+
+def facts_table() -> Table:
+    """Two columns without a head: what it is in bold, and what is known of it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    return table
+
+
+def _print(table: Table) -> None:
+    # Versions, labels and errors come from outside: none of their text is markup.
+    Console(markup=False, emoji=False).print(table)
 
 
 def _table(*columns: str) -> Table:

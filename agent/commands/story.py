@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.commands.display import moment
+from agent.commands.display import facts_table, moment
 from agent.commands.words import EVENTS, span
 
 Document = dict[str, Any]
@@ -21,7 +21,7 @@ _MARK = {"passed": "ok", "failed": "[bold red]FAILED", "skipped": "[dim]-"}
 
 def show_story(story: Document) -> None:
     """Print what ``edgeferry explain`` answers."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(f"[bold]{escape(story['verdict'])}")
     for line in story["next"]:
         console.print(escape(line))
@@ -48,20 +48,20 @@ def show_window(window: Document, console: Console) -> None:
 
 
 def _offer(story: Document) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]update", f"{story['update']}  (sequence {story['sequence']})")
-    table.add_row("[bold]release", story["release"])
+    table = facts_table()
+    table.add_row("update", f"{story['update']}  (sequence {story['sequence']})")
+    table.add_row("release", story["release"])
     replaces = story["replaces"]
     before = replaces["versions"] if replaces else {}
     for package in story["packages"]:
         was = before.get(package["name"])
         came = "unchanged" if package["unchanged"] else f"before: {was}" if was else "new"
         size = f"{package['size']:,} bytes"
-        table.add_row("", f"{package['name']} {package['version']}, {size}  ({came})")
-    table.add_row("[bold]replaces", replaces["id"] if replaces else "nothing: the first release")
+        table.add_row("", escape(f"{package['name']} {package['version']}, {size}  ({came})"))
+    table.add_row("replaces", replaces["id"] if replaces else "nothing: the first release")
     cost = story["download"]
     table.add_row(
-        "[bold]download",
+        "download",
         f"{cost['fetched_bytes']:,} bytes in {cost['fetched_blocks']} blocks, "
         f"{cost['retransmissions']} repeated",
     )

@@ -35,7 +35,7 @@ async def examine_with_progress(config: Path | None) -> list[Finding]:
 
 def show_findings(findings: list[Finding]) -> None:
     """Print every finding below its group, and the sum at the end."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     for group, members in groupby(findings, key=lambda finding: finding.group):
         console.print(f"[bold]{group}[/]")
         for finding in members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.samples.store import Sample
@@ -11,7 +12,7 @@ from agent.samples.upload_state import UploadState
 
 def show_samples(samples: list[Sample], upload: UploadState | None) -> None:
     """Print a table, what it takes of the disk, and how far it is sent."""
-    console = Console()
+    console = Console(emoji=False)
     if samples:
         console.print(_table(samples, upload))
         console.print(f"{len(samples)} samples, {sum(sample.bytes for sample in samples):,} bytes")
@@ -35,5 +36,5 @@ def _table(samples: list[Sample], upload: UploadState | None) -> Table:
         row = [sample.id, document["why"], sample.label, sure, model]
         if upload and (sent := upload.sent.get(sample.id)):
             row.append(f"{sent.acknowledged}/{sent.parts}")
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(cell)) for cell in row))
     return table
