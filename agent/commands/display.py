@@ -23,7 +23,7 @@ def show_status(status: Document) -> None:
     if status["trust"]:
         table.add_row("trust", _trust(status["trust"]))
     for name in ("active", "previous", "target"):
-        table.add_row(f"{name}", versions(status[name]))
+        table.add_row(name, versions(status[name]))
     target = status["target"]
     if target:
         table.add_row("progress", _progress(target, status["download"] or {}))

@@ -41,7 +41,7 @@ class MoodyGateway(Gateway):
 
     async def render_to_pipe(self, pipe: Pipe) -> None:
         """Answer one request, or do something else."""
-        mood = self._chance.choice(MOODS) if self._is_moody() else ""
+        mood = self._chance.choice(MOODS) if self._chance.random() < SHARE else ""
         match mood:
             case "late":
                 await asyncio.sleep(self._chance.uniform(*LATE_SECONDS))
@@ -56,12 +56,9 @@ class MoodyGateway(Gateway):
             case _:
                 await super().render_to_pipe(pipe)
 
-    def block(self, remote: DtlsRemote, request: BlockRequest) -> Block | None:
-        """A block at once, unless there is a mood for it."""
-        return None if self._is_moody() else super().block(remote, request)
-
-    def _is_moody(self) -> bool:
-        return self._chance.random() < SHARE
+    def block(self, _remote: DtlsRemote, _request: BlockRequest) -> Block | None:
+        """None at once: blocks go the way of all requests, so that as many meet a mood."""
+        return None
 
     def _nonsense(self) -> Message:
         """A success that is none: no block of the size that was asked for."""
