@@ -67,12 +67,13 @@ async def waiting(program: str, *arguments: str) -> Cost:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    if not await process.stdout.readline():
-        raise StartFailed(f"a bare program ended:\n{program}")
-    cost = Cost.of([process.pid], time.monotonic() - began)
-    process.stdin.close()
-    await process.wait()
-    return cost
+    try:
+        if not await process.stdout.readline():
+            raise StartFailed(f"a bare program ended:\n{program}")
+        return Cost.of([process.pid], time.monotonic() - began)
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 class ServiceManager:
