@@ -120,7 +120,7 @@ class Confirming:
         self._note(update, judgement)
         if judgement.verdict is Verdict.CONFIRMED:
             return Move("confirm", Outcome.CONFIRMED)
-        return self._turn_back(update, Rejection.COMMIT_WINDOW_FAILED, judgement.why)
+        return self._turn_back(update, judgement.reason, judgement.why)
 
     def _turn_back(self, update: Update, reason: Rejection | Transient, detail: str) -> Move:
         return turn_back(update, reason, detail, self._policy.now)

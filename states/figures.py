@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from states.reasons import Transient
+
 
 @dataclass(frozen=True)
 class Showing:
@@ -55,7 +57,8 @@ class WorkerFigures:
 
     ``captured = classified + dropped``; ``errors`` counts engine failures of that release.
     ``fell_back_from`` is the release the worker left by itself because it kept failing, for the
-    reason ``fell_back_because``. ``instance`` differs from one start of the worker to the next.
+    reason ``fell_back_because``; ``fell_back_for`` is set when the device may be at fault rather
+    than the release. ``instance`` differs from one start of the worker to the next.
     """
 
     serving: str | None
@@ -66,4 +69,5 @@ class WorkerFigures:
     comparison: Comparison | None = None
     fell_back_from: str | None = None
     fell_back_because: str = ""
+    fell_back_for: Transient | None = None
     instance: str = ""

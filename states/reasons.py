@@ -67,6 +67,8 @@ class Transient(StrEnum):
     CLOCK_WRONG = "clock-wrong"
     WORKER_AWAY = "worker-away"
     NO_FRAMES = "no-frames"
+    ENGINE_SILENT = "engine-silent"
+    ENGINE_LATE = "engine-late"
     STALLED = "stalled"
     INTERNAL_ERROR = "internal-error"
 

@@ -21,14 +21,14 @@ class Finding(Enum):
     WENT_BACK = auto()
     """It left the active release because that kept failing."""
     SERVES_ANOTHER = auto()
-    """It serves another release or none, and nobody knows why: perhaps it is only starting."""
+    """It serves another release or none, and that is not known to be the active one's fault."""
 
 
 def finding(figures: WorkerFigures, active: str | None) -> Finding:
     """Compare what is served with what should be."""
     if active is None or figures.serving == active:
         return Finding.FINE
-    if figures.fell_back_from == active:
+    if figures.fell_back_from == active and figures.fell_back_for is None:
         return Finding.WENT_BACK
     return Finding.SERVES_ANOTHER
 

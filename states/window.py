@@ -31,6 +31,8 @@ class Judgement:
     verdict: Verdict
     why: str = ""
     checks: tuple[Check, ...] = ()
+    reason: Rejection | Transient = Rejection.COMMIT_WINDOW_FAILED
+    """Of a failed window."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,14 @@ class Window:
 
     def judge(self, now: WorkerFigures, limits: WindowLimits, *, over: bool = False) -> Judgement:
         """Weigh the figures; ``over`` when there is no more time."""
+        excuse = now.fell_back_for if self._left_by_worker(now) else None
+        if excuse is Transient.ENGINE_SILENT and not over:
+            return Judgement(Verdict.UNDECIDED)
         failure = self._failure(now, limits)
         if failure:
-            return Judgement(Verdict.FAILED, failure, self.compare(now, limits, complete=True))
+            reason = excuse or Rejection.COMMIT_WINDOW_FAILED
+            found = self.compare(now, limits, complete=True)
+            return Judgement(Verdict.FAILED, failure, found, reason)
         enough = limits.fewest_frames if over else limits.frames
         complete = now.classified >= enough and (over or not self._waits_for_shadow(now, limits))
         if not complete and now.classified < max(limits.least_frames, 2 * self.looked_at):
@@ -84,11 +91,14 @@ class Window:
             return False
         return beside.shadowing and beside.compared < limits.fewest_frames
 
+    def _left_by_worker(self, now: WorkerFigures) -> bool:
+        return now.fell_back_from == self.release_id != now.serving
+
     def _failure(self, now: WorkerFigures, limits: WindowLimits) -> str:
         """What no release may do, the only one or one of many."""
         if self.restarts > limits.restarts:
             return f"the worker was restarted {self.restarts} times during the commit window"
-        if now.fell_back_from == self.release_id != now.serving:
+        if self._left_by_worker(now):
             return f"the worker went back to {now.serving} by itself: {now.fell_back_because}"
         if now.serving != self.release_id:
             return f"the worker serves {now.serving or 'nothing'} instead"

@@ -42,6 +42,8 @@ REASONS: dict[str, str] = {
     Transient.CLOCK_WRONG: "the clock is wrong",
     Transient.WORKER_AWAY: "the worker is away",
     Transient.NO_FRAMES: "the camera gives no frames",
+    Transient.ENGINE_SILENT: "the model was silent, and it is not known yet why",
+    Transient.ENGINE_LATE: "the model answered too late; the device may have been too busy",
     Transient.STALLED: "the download did not get on",
     Transient.INTERNAL_ERROR: "an error in the agent itself",
 }

@@ -4,6 +4,7 @@ WorkerError
  ├ RuntimeUnavailable   no TFLite runtime works on this machine
  ├ SourceError          the camera, film or folder gives no pictures (for now)
  └ EngineFailed         an engine process crashed, hung or answered nonsense
+    └ EngineSilent      it has not answered soon enough; it may yet
 """
 
 from __future__ import annotations
@@ -34,3 +35,7 @@ class EngineFailed(WorkerError):  # noqa: N818
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class EngineSilent(EngineFailed):
+    """An engine process did not answer as soon as it must while another can take over."""

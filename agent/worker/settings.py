@@ -101,8 +101,9 @@ class WorkerSettings(BaseModel):
     watched_frame_seconds: float = Field(
         0.8,
         gt=0,
-        description="The same within the commit window, while the release before is warm and can "
-        "take over at once; a model that usually takes longer gets five times that.",
+        description="Time after which, within the commit window, the release before takes over, "
+        "which is still warm; a model that usually takes longer gets five times that. If the "
+        "engine answers after all, within `frame_seconds`, the update is tried again later.",
     )
     memory_bytes: int = Field(
         0,

@@ -13,6 +13,7 @@ from agent.worker.model.labels import read_labels
 from agent.worker_port.errors import WorkerProtocolError
 from states.figures import Comparison, Showing, WorkerFigures
 from states.ports import Rejected
+from states.reasons import Transient
 
 
 class _Told(BaseModel):
@@ -67,6 +68,9 @@ class _Status(_Told):
     instance: str = ""
 
 
+_FORGIVABLE = {str(reason): reason for reason in (Transient.ENGINE_SILENT, Transient.ENGINE_LATE)}
+
+
 class FigureReader:
     """Reads statuses; ``<releases>/<id>/<labels_file>`` holds the labels of a release."""
 
@@ -94,6 +98,7 @@ class FigureReader:
             comparison=self._comparison(told),
             fell_back_from=fell_back.get("from"),
             fell_back_because=": ".join(filter(None, because)),
+            fell_back_for=_FORGIVABLE.get(fell_back.get("reason") or ""),
             instance=told.instance,
         )
 

@@ -176,6 +176,16 @@ async def test_a_worker_that_went_back_by_itself_is_followed(device: Device) -> 
     assert device.journal.events.count("demote") == 1
 
 
+async def test_a_worker_that_went_back_because_the_active_release_was_late_is_asked_for_it(
+    device: Device,
+) -> None:
+    async with living(device) as conductor:
+        await until(lambda: conductor.state == "idle" and not conductor.has_news)
+        device.world.fall_back(Transient.ENGINE_LATE)
+        await until(lambda: device.world.serving == TWO)
+    assert (device.world.current, device.journal.rejected) == (TWO, {})
+
+
 async def test_a_worker_astray_is_asked_for_the_active_release_gently(device: Device) -> None:
     async with living(device) as conductor:
         await until(lambda: conductor.state == "idle" and not conductor.has_news)
@@ -214,6 +224,11 @@ async def test_a_forgotten_shadow_is_let_go_and_an_absent_worker_is_no_news(
         (WorkerFigures(None, 0, 0, 0, 0), None, Finding.FINE),
         (WorkerFigures("a", 0, 0, 0, 0, fell_back_from="a"), "a", Finding.FINE),
         (WorkerFigures("b", 0, 0, 0, 0, fell_back_from="a"), "a", Finding.WENT_BACK),
+        (
+            WorkerFigures("b", 0, 0, 0, 0, fell_back_from="a", fell_back_for=Transient.ENGINE_LATE),
+            "a",
+            Finding.SERVES_ANOTHER,
+        ),
         (WorkerFigures("b", 0, 0, 0, 0, fell_back_from="c"), "a", Finding.SERVES_ANOTHER),
         (WorkerFigures(None, 0, 0, 0, 0), "a", Finding.SERVES_ANOTHER),
     ],

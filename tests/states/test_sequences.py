@@ -28,6 +28,7 @@ ACCIDENTS = [
     Rejected(Rejection.HASH_MISMATCH, "made up"),
     RuntimeError("defect"),
 ]
+FALLS = [None, Transient.ENGINE_SILENT, Transient.ENGINE_LATE]
 WORSE = compared(COLLAPSED)
 VERSIONS = st.sampled_from(["1", "2", "3", "4"])
 
@@ -38,7 +39,8 @@ events = st.one_of(
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("gate"), st.sampled_from(Step)),
     st.tuples(st.just("steps"), st.integers(1, 9)),
-    st.tuples(st.just("worker"), st.sampled_from(["falls back", "restarts", "goes astray"])),
+    st.tuples(st.just("worker"), st.sampled_from(["restarts", "goes astray"])),
+    st.tuples(st.just("fall"), st.sampled_from(FALLS)),
     st.tuples(st.just("order"), st.sampled_from(["roll back", "retry"])),
     st.tuples(st.just("comparison"), st.sampled_from([None, ALIKE, WORSE])),
 )
@@ -67,6 +69,8 @@ class Life:
             self.agent = self.device.start()
         elif event == "worker":
             self.meddle(str(value))
+        elif event == "fall":
+            self.fall(value)  # type: ignore[arg-type]
         elif event == "order":
             await self.order(str(value))
         elif event == "comparison":
@@ -78,12 +82,16 @@ class Life:
     def meddle(self, what: str) -> None:
         """The worker does something by itself."""
         world = self.device.world
-        if what == "falls back" and world.serving and world.previous_link:
-            world.fall_back()
-        elif what == "restarts":
+        if what == "restarts":
             world.restart_worker()
         elif what == "goes astray":
             world.serving = world.previous_link
+
+    def fall(self, reason: Transient | None) -> None:
+        """The worker goes back by itself."""
+        world = self.device.world
+        if world.serving and world.previous_link:
+            world.fall_back(reason)
 
     async def order(self, what: str) -> None:
         """An operator orders something and does not wait for the answer."""

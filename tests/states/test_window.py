@@ -9,7 +9,7 @@ import pytest
 from states.figures import Comparison, WorkerFigures
 from states.policy import WindowLimits
 from states.ports import Postponed
-from states.reasons import Transient
+from states.reasons import Rejection, Transient
 from states.update import Outcome
 from states.window import Verdict, Window
 from tests.states.comparisons import ALIKE, COLLAPSED, compared
@@ -29,6 +29,10 @@ def seen(classified: int, **changes: object) -> WorkerFigures:
     return replace(figures, **changes)  # type: ignore[arg-type]
 
 
+def left(because: Transient | None) -> dict[str, object]:
+    return {"serving": "old", "fell_back_from": "new", "fell_back_for": because}
+
+
 @pytest.mark.parametrize(
     ("now", "over", "verdict", "why"),
     [
@@ -45,6 +49,9 @@ def seen(classified: int, **changes: object) -> WorkerFigures:
             Verdict.FAILED,
             "went back to old by itself: model-crashed",
         ),
+        (seen(300, **left(Transient.ENGINE_SILENT)), False, Verdict.UNDECIDED, ""),
+        (seen(300, **left(Transient.ENGINE_SILENT)), True, Verdict.FAILED, "went back to old"),
+        (seen(300, **left(Transient.ENGINE_LATE)), False, Verdict.FAILED, "went back to old"),
         (
             seen(40, comparison=compared({"inference_p50_ms": 90.0, "inference_p95_ms": 99.0})),
             False,
@@ -70,6 +77,20 @@ def test_the_verdict_follows_from_the_figures(
     judgement = WINDOW.judge(now, LIMITS, over=over)
     assert judgement.verdict is verdict
     assert why in judgement.why
+
+
+@pytest.mark.parametrize(
+    ("because", "reason"),
+    [
+        (None, Rejection.COMMIT_WINDOW_FAILED),
+        (Transient.ENGINE_SILENT, Transient.ENGINE_SILENT),
+        (Transient.ENGINE_LATE, Transient.ENGINE_LATE),
+    ],
+)
+def test_a_release_that_was_only_late_is_not_to_blame(
+    because: Transient | None, reason: Rejection | Transient
+) -> None:
+    assert WINDOW.judge(seen(9, **left(because)), LIMITS, over=True).reason is reason
 
 
 def test_a_release_confirmed_before_is_judged_on_itself_alone() -> None:
@@ -128,6 +149,34 @@ async def test_going_back_to_confirmed_content_needs_no_comparison(device: Devic
     await device.deliver("1", 3)
     assert device.world.serving == release("1").id
     assert device.journal.evidence_of("trial")[-1] == {"known_good": True}
+
+
+async def test_a_release_that_was_late_is_tried_again(device: Device) -> None:
+    heard_out = [
+        lambda: None,
+        lambda: device.world.fall_back(Transient.ENGINE_SILENT),
+        lambda: device.world.fall_back(Transient.ENGINE_LATE),
+    ]
+    device.world.accidents["figures"] = list(heard_out)
+    await device.deliver("2")
+    assert device.world.serving == device.world.current == release("2").id
+    assert device.journal.rejected == {}
+    assert device.journal.events.count("restored_for_retry") == 1
+    late = next(step.update for step in device.journal.steps if step.event == "roll_back")
+    assert late is not None
+    assert (late.reason, late.outcome) == (Transient.ENGINE_LATE, None)
+
+
+async def test_a_release_that_is_always_late_is_left_in_the_end(device: Device) -> None:
+    limit = device.policy.attempt_limit
+    device.world.accidents["figures"] = [
+        lambda: None,
+        lambda: device.world.fall_back(Transient.ENGINE_LATE),
+    ] * limit
+    await device.deliver("2")
+    assert device.world.serving == device.world.current == release("1").id
+    assert device.journal.rejected == {release("2").id: "commit-window-failed"}
+    assert device.journal.events.count("restored_for_retry") == limit - 1
 
 
 async def test_a_window_goes_on_when_the_agent_is_restarted(device: Device) -> None:

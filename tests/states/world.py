@@ -14,6 +14,7 @@ from states.gates import Step
 from states.model import Companion, Deployment, Package, Release
 from states.policy import Policy
 from states.ports import Evidence, Ports, Postponed
+from states.reasons import Transient
 from states.trust import SignedRelease
 from tests.states.memory_journal import MemoryJournal
 
@@ -91,6 +92,7 @@ class World:
     """What the worker's comparison shows whenever it has a shadow."""
     commits: int = 0
     fell_back_from: str | None = None
+    fell_back_for: Transient | None = None
     instance: int = 1
     frames: float = 0
     frames_per_look: float = 50
@@ -190,7 +192,7 @@ class World:
             self.shadow = self.serving if watch else None
             self.shadowed |= {self.shadow} if self.shadow else set()
             self.serving, self.frames, self.errors = release_id, 0, 0
-            self.fell_back_from = None
+            self.fell_back_from = self.fell_back_for = None
         return {"gap_ms": 1.0, "shadow": self.shadow, "drained": False}
 
     async def settle(self, release_id: str) -> None:
@@ -214,6 +216,7 @@ class World:
             self._comparison(),
             self.fell_back_from,
             "its engine crashed" if self.fell_back_from else "",
+            self.fell_back_for,
             str(self.instance),
         )
 
@@ -222,9 +225,10 @@ class World:
             return None
         return replace(self.comparing, release=self.serving, previous=self.shadow, shadowing=True)
 
-    def fall_back(self) -> None:
+    def fall_back(self, reason: Transient | None = None) -> None:
         """The worker leaves the active release for the one before, as it does by itself."""
         self.fell_back_from, self.serving = self.current, self.previous_link
+        self.fell_back_for = reason
         self.frames = self.errors = 0
 
     def restart_worker(self) -> None:

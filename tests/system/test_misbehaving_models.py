@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -120,3 +122,28 @@ def noted(bench: Bench) -> tuple[int, ...]:
     """Sequence number of the newest manifest that needed no update."""
     with closing(sqlite3.connect(bench.device.state_dir / "state.db")) as database:
         return tuple(row[0] for row in database.execute("SELECT sequence FROM manifest"))
+
+
+def test_one_that_answers_late_once_is_tried_again(bench: Bench) -> None:
+    bench.tables["worker"] |= {"frames_per_second": 50, "frame_seconds": 60}
+    bench.tables["update"]["window_frames"] = 200
+    bench.device.configure(bench.tables)
+    bench.device.start("worker")
+    bench.device.start("run")
+    bench.deploy("1")
+    bench.await_served("1")
+    bench.deploy("2")
+    status = bench.device.await_status(
+        "both classify", lambda s: (s["worker"].get("comparison") or {}).get("compared"), PATIENCE
+    )
+    late, warm = status["worker"]["engine"]["pid"], status["previous"]["id"]
+    os.kill(late, signal.SIGSTOP)
+    went_back = bench.device.await_status(
+        "the one before serves", lambda s: s["worker"]["fell_back"], PATIENCE
+    )
+    assert went_back["worker"]["release"] == warm
+    os.kill(late, signal.SIGCONT)
+    assert bench.await_served("2")["rejected"] == []
+    transitions = bench.device.inspect(lambda inspector: inspector.history(99))
+    (back,) = [each for each in transitions if each["event"] == "roll_back"]
+    assert "by itself: engine-late: the engine was silent for" in back["detail"]

@@ -14,7 +14,7 @@ from agent.worker.engines.engine_process import MESSAGE_BYTES
 from agent.worker.engines.patience import Patience
 from agent.worker.engines.process import EngineProcess
 from agent.worker.engines.settings import EngineSettings, ReleaseFiles, job_of
-from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from agent.worker.errors import EngineFailed, EngineSilent, RuntimeUnavailable
 from states.ports import Rejected
 from states.reasons import Rejection
 
@@ -41,7 +41,8 @@ class Engine:
     """A loaded, warm model in a process of its own, from :meth:`start` to :meth:`close`.
 
     It answers in the order it was asked. After its first failure it is of no more use: everything
-    asked of it fails alike.
+    asked of it fails alike. While it is watched, so is a silence after which it may yet answer; it
+    is then listened to, so that :meth:`heard_out` can tell whether it had hung.
     """
 
     def __init__(self, process: EngineProcess, settings: EngineSettings) -> None:
@@ -56,6 +57,9 @@ class Engine:
         self._patience = Patience(process, settings.load_seconds, self._hung)
         self._ending: asyncio.Task[None] | None = None
         self._failure: EngineFailed | None = None
+        self._watched = False
+        self._owed: asyncio.Future[_Message | EngineFailed] = self._loop.create_future()
+        """The answer it was silent over."""
         self._finished: asyncio.Future[None] | None = None
         self._closed = False
         self._warm_bytes = 0
@@ -114,7 +118,19 @@ class Engine:
 
     def be_patient(self, seconds: float) -> None:
         """From now on, count as hung when an answer takes longer."""
+        self._watched = False
         self._patience.change(seconds)
+
+    def be_watched(self, seconds: float) -> None:
+        """From now on, be of no more use when an answer takes longer: another can take over."""
+        self._watched = True
+        self._patience.change(seconds)
+
+    async def heard_out(self) -> None:
+        """Wait for the answer a silent engine owes. Raises EngineFailed if it has none."""
+        answer = await self._owed
+        if isinstance(answer, EngineFailed):
+            raise answer
 
     def resident_bytes(self) -> int:
         """Memory it takes, without the frames it shares with the worker."""
@@ -185,7 +201,18 @@ class Engine:
 
     def _hung(self, seconds: float) -> None:
         detail = f"the engine was silent for {seconds:g} s while {self._doing}"
-        self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
+        if self._watched:
+            self._give_back(EngineSilent(Rejection.MODEL_HUNG, detail))
+        else:
+            self.fail(EngineFailed(Rejection.MODEL_HUNG, detail))
+
+    def _give_back(self, silence: EngineSilent) -> None:
+        """Fail what was asked of it, and listen on for as long as any silence is borne."""
+        self._failure = silence
+        asked, self._asked = self._asked, deque([partial(_settle, self._owed)])
+        self.be_patient(self._settings.frame_seconds)
+        for done in asked:
+            done(silence)
 
     @property
     def _doing(self) -> str:
@@ -214,7 +241,8 @@ class Engine:
 
     def fail(self, failure: EngineFailed) -> None:
         """Use the engine no more: whatever is asked of it fails so, now and later."""
-        self._failure = self._failure or failure
+        if self._failure is None or isinstance(self._failure, EngineSilent):
+            self._failure = failure
         self._loop.remove_reader(self._socket)
         asked, self._asked = self._asked, deque()
         for done in asked:

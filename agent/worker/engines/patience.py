@@ -45,7 +45,7 @@ class Patience:
         self._seconds = seconds
         if self._timer:
             self._timer.cancel()
-            self._look()
+        self._look()
 
     def stop(self) -> None:
         """Look no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from agent.worker.engines.engine import Engine
 from agent.worker.engines.serving import Serving, Tenure
 from agent.worker.engines.settings import EngineSettings, ReleaseFiles
 from agent.worker.engines.shadow import Shadow
-from agent.worker.errors import EngineFailed, RuntimeUnavailable
+from agent.worker.errors import EngineFailed, EngineSilent, RuntimeUnavailable
 from states.ports import Rejected
+from states.reasons import Transient
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,9 @@ LONGEST_DELAY_SECONDS = 30.0
 class Recovery:
     """Restarts the active release's engine with growing pauses, or goes back to the one before.
 
-    While the release before is kept warm as shadow, it takes over at once. Otherwise the first
+    While the release before is kept warm as shadow, it takes over at once. That needs no more than
+    a short silence, which may be the device's fault: the silent engine is then heard out, to learn
+    whether it had hung. Without a shadow the first
     restart comes at once, and after three failures with fewer than 100 frames classified in
     between, the release the agent would go back to takes over, if there is one.
     """
@@ -53,29 +57,54 @@ class Recovery:
         self._publish = publish
         self._previous = previous
         self._restarting: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
         serving.engine_failed = self._engine_failed
         serving.stand_in = self._stand_in
 
     async def stop(self) -> None:
-        """Stop restarting: another release is about to take over."""
-        task, self._restarting = self._restarting, None
-        if task and not task.done():
+        """Stop restarting and hearing out: another release is about to take over."""
+        tasks = [task for task in (self._restarting, self._hearing) if task and not task.done()]
+        self._restarting = self._hearing = None
+        for task in tasks:
             task.cancel()
-            await asyncio.wait([task])
+        if tasks:
+            await asyncio.wait(tasks)
 
     def restart(self, tenure: Tenure) -> None:
         """Load the active release again, which has no engine any more."""
         self._restarting = self._tasks.create_task(self._restart(tenure))
 
     def _engine_failed(self, tenure: Tenure, engine: Engine, failure: EngineFailed) -> None:
+        active = self._serving.active
+        if isinstance(failure, EngineSilent) and active and active.engine:
+            tenure.failure = (Transient.ENGINE_SILENT, failure.detail)
+            self._note_fall(tenure, active)
+            self._hearing = self._tasks.create_task(self._hear_out(tenure, engine))
+            return
         self._tasks.create_task(engine.close())
         self._report(tenure, failure.reason, failure.detail)
-        active = self._serving.active
         if active and active.engine is None:
             self._note_failure(active)
             self.restart(active)
         elif active and tenure.proven.exception() is None:
             self._note_fall(tenure, active)
+
+    async def _hear_out(self, tenure: Tenure, engine: Engine) -> None:
+        """Learn whether an engine that was silent had hung, or is only late."""
+        fall, began = self.fell_back, time.monotonic()
+        try:
+            await engine.heard_out()
+        except EngineFailed as failure:
+            self._report(tenure, failure.reason, failure.detail)
+        else:
+            late = f"{tenure.failure[1]}, and answered {time.monotonic() - began:.1f} s later"
+            tenure.failure = (Transient.ENGINE_LATE, late)
+            log.warning("release %s was only late: %s", tenure.release, late)
+        finally:
+            await engine.close()
+        if fall is not None and fall is self.fell_back:
+            reason, detail = tenure.failure
+            self.fell_back = {**fall, "reason": reason, "detail": detail}
 
     def _stand_in(self, failing: Tenure) -> Tenure | None:
         taken = self._shadow.take(f"release {failing.release} failed")
@@ -93,7 +122,7 @@ class Recovery:
             "reason": reason,
             "detail": detail,
         }
-        log.warning("release %s failed; %s serves again", failed.release, to.release)
+        log.warning("release %s: %s; %s serves again", failed.release, reason, to.release)
         self._publish({"event": "fell-back", "release": to.release, "previous": failed.release})
 
     def _report(self, tenure: Tenure, reason: str, detail: str) -> None:

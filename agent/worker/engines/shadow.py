@@ -177,7 +177,8 @@ class Shadow:
         if candidate.engine:
             usual = USUAL_TIMES * candidate.engine.busy_ms / 1e3
             seconds = max(settings.watched_frame_seconds, usual)
-            candidate.engine.be_patient(min(seconds, settings.frame_seconds))
+            if seconds < settings.frame_seconds:
+                candidate.engine.be_watched(seconds)
 
     def _follow(self, frame: Frame, result: Result) -> None:
         comparison, engine = self.comparison, self._engine

@@ -122,6 +122,9 @@ def test_a_worker_that_went_back_says_from_what_and_why(reader: FigureReader) ->
     figures = reader.read({**STATUS, "release": "old", "fell_back": fell_back})
     assert (figures.serving, figures.fell_back_from) == ("old", "new")
     assert figures.fell_back_because == "model-crashed: signal 11"
+    assert figures.fell_back_for is None
+    late = {**fell_back, "reason": "engine-late", "detail": "silent for 1 s"}
+    assert reader.read({**STATUS, "fell_back": late}).fell_back_for is Transient.ENGINE_LATE
     assert figures.instance == "one"
     nothing = reader.read({**STATUS, "release": None, "comparison": None})
     assert (nothing.serving, nothing.captured, nothing.comparison) == (None, 0, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +129,58 @@ async def test_when_a_watched_engine_dies_the_one_before_takes_its_frame(tmp_pat
         assert (await worker.client.call("status"))["fell_back"] is None
 
 
-async def test_when_a_watched_engine_hangs_the_one_before_serves_soon(tmp_path: Path) -> None:
-    async with running_worker(tmp_path, frame_seconds=60, watched_frame_seconds=0.2) as worker:
+@asynccontextmanager
+async def silenced(folder: Path, **settings: Any) -> AsyncIterator[tuple[RunningWorker, int]]:
+    """A worker that has just left its stopped engine for the one before; and that engine's id."""
+    async with running_worker(folder, watched_frame_seconds=0.2, **settings) as worker:
         await worker.serve("a")
         await worker.classified(1)
         await watch(worker, "b")
         await compared(worker, 1)
-        os.kill((await worker.client.call("status"))["engine"]["pid"], signal.SIGSTOP)
+        stopped = (await worker.client.call("status"))["engine"]["pid"]
+        os.kill(stopped, signal.SIGSTOP)
         status = await worker.client.until(lambda now: now["fell_back"])
-        assert (status["release"], status["fell_back"]["reason"]) == ("a", "model-hung")
+        assert (status["release"], status["fell_back"]["reason"]) == ("a", "engine-silent")
+        assert "silent for 0.2 s" in status["fell_back"]["detail"]
+        yield worker, stopped
         assert_balanced(await worker.classified(3))
+
+
+async def reason_of_the_fall(worker: RunningWorker) -> str:
+    """Why the worker went back, once that is known."""
+    status = await worker.client.until(lambda now: now["fell_back"]["reason"] != "engine-silent")
+    assert status["release"] == "a"
+    return str(status["fell_back"]["reason"])
+
+
+async def test_when_a_watched_engine_hangs_the_one_before_serves_soon(tmp_path: Path) -> None:
+    async with silenced(tmp_path, frame_seconds=1) as (worker, stopped):
+        assert await reason_of_the_fall(worker) == "model-hung"
+        assert stopped not in engine_pids()
+        assert "silent for 1 s" in (await worker.client.call("status"))["last_error"]
+
+
+async def test_a_watched_engine_that_answers_after_all_was_only_late(tmp_path: Path) -> None:
+    async with silenced(tmp_path, frame_seconds=60) as (worker, stopped):
+        os.kill(stopped, signal.SIGCONT)
+        assert await reason_of_the_fall(worker) == "engine-late"
+        status = await worker.client.call("status")
+        assert "s later" in status["fell_back"]["detail"]
+        assert (status["last_error"], stopped in engine_pids()) == (None, False)
+
+
+async def test_a_watched_engine_that_dies_while_it_is_heard_out_crashed(tmp_path: Path) -> None:
+    async with silenced(tmp_path, frame_seconds=60) as (worker, stopped):
+        os.kill(stopped, signal.SIGKILL)
+        assert await reason_of_the_fall(worker) == "model-crashed"
+
+
+async def test_another_release_ends_the_hearing_of_a_silent_one(tmp_path: Path) -> None:
+    async with silenced(tmp_path, frame_seconds=60) as (worker, stopped):
+        await worker.serve("c")
+        status = await worker.classified(1)
+        assert (status["release"], status["fell_back"]) == ("c", None)
+        assert stopped not in engine_pids()
 
 
 async def test_after_the_window_silence_is_borne_as_long_as_ever(tmp_path: Path) -> None:
