@@ -115,12 +115,17 @@ class FigureReader:
             same_frames=told.same_frames,
             candidate=_showing(told.candidate, tallies.get(told.release)),
             previous_side=_showing(told.previous_side, tallies.get(told.previous)),
-            same_labels=self._labels(told.release) == self._labels(told.previous),
+            same_labels=self._same_labels(told.release, told.previous),
             shadowing=told.shadowing,
             why_not=told.why_not or "",
         )
         half = told.later_half
         return replace(whole, later_half=_part(whole, half)) if half else whole
+
+    def _same_labels(self, release_id: str, previous_id: str) -> bool:
+        """Whether both may say the same; not if nobody knows what they may say."""
+        labels = self._labels(release_id)
+        return labels is not None and labels == self._labels(previous_id)
 
     def _labels(self, release_id: str) -> frozenset[str] | None:
         """All labels a release may give; None when they can't be read."""

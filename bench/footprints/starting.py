@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.support.process import processor_seconds, proportional_bytes
+from agent.worker.sandbox.starvation import processor_seconds
+from bench.support.process import proportional_bytes
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _PATIENCE = 300.0

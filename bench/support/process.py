@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 
@@ -10,13 +9,6 @@ def proportional_bytes(pid: int) -> int:
     """Proportional set size: a page that n processes share counts as an n-th of it for each."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
-
-
-def processor_seconds(pid: int) -> float:
-    """User and system time so far, of all its threads."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
-    user, system = after_name.split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:

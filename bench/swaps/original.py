@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.support.child import Child, Told, child
 from bench.support.releases import Pair
-from bench.swaps.figures import Scale, Swapping
+from bench.swaps.figures import Scale, Stretch, Swapping
 
 _RELOADING = "bench.swaps.reloading"
 _READY_SECONDS = 30.0
@@ -41,13 +41,11 @@ async def swapped_by_the_original(
             times.append(await _swap(loop, served, release))
             await asyncio.sleep(scale.pause_seconds)
         swapping = await _figures(loop)
+    before = steady["captured"]
     return Swapping(
-        steady_gaps=steady["gaps"],
-        gaps=swapping["gaps"],
-        swap_ms=times,
-        captured=swapping["captured"] - steady["captured"],
-        dropped=swapping["dropped"],
-        steady_dropped=steady["dropped"],
+        Stretch(steady["gaps"], before, steady["dropped"]),
+        Stretch(swapping["gaps"], swapping["captured"] - before, swapping["dropped"]),
+        times,
     )
 
 

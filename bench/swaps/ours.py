@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from bench.support.releases import Pair
 from bench.support.worker import BenchWorker, bench_worker
-from bench.swaps.figures import Scale, Swapping
+from bench.swaps.figures import OurSwapping, Scale, Stretch
 
 # More than come between two looks, few enough that the worker doesn't feel the question.
 _RESULTS = 100
@@ -26,43 +26,40 @@ Releases: TypeAlias = tuple[Path, Path]
 
 async def swapped_by_us(
     pair: Pair, folder: Path, scale: Scale, runtime: str, source: str
-) -> Swapping:
+) -> OurSwapping:
     """Alternate two models of a real worker."""
+    turns = cycle((1, 0))
 
-    async def swap(worker: BenchWorker, results: Results, pair: Releases) -> list[float]:
-        times = []
-        for release in islice(cycle(reversed(pair)), scale.swaps):
-            times.append(await results.during(_swap(worker, release)))
-            await results.watch(scale.pause_seconds)
-        return times
+    async def swap(worker: BenchWorker, results: Results, pair: Releases) -> float:
+        took = await results.during(_swap(worker, pair[next(turns)]))
+        await results.watch(scale.pause_seconds)
+        return took
 
     return await _measured(pair, folder, scale, runtime, source, swap)
 
 
 async def gone_back_by_us(
     pair: Pair, folder: Path, scale: Scale, runtime: str, source: str
-) -> Swapping:
+) -> OurSwapping:
     """Commit the second model, watched, and go back to the first, again and again.
 
     Times are those of the way back; gaps and drops are of both ways.
     """
 
-    async def go_back(worker: BenchWorker, results: Results, pair: Releases) -> list[float]:
+    async def go_back(worker: BenchWorker, results: Results, pair: Releases) -> float:
         first, second = pair
-        times = []
-        for _ in range(scale.swaps):
-            await results.during(worker.serve(second, watch=True))
-            await results.watch(scale.pause_seconds)
-            times.append(await results.during(_swap(worker, first)))
-            await results.watch(scale.pause_seconds)
-        return times
+        await results.during(worker.serve(second, watch=True))
+        await results.watch(scale.pause_seconds)
+        took = await results.during(_swap(worker, first))
+        await results.watch(scale.pause_seconds)
+        return took
 
     return await _measured(pair, folder, scale, runtime, source, go_back)
 
 
 async def _measured(
-    pair: Pair, folder: Path, scale: Scale, runtime: str, source: str, swap: Swaps
-) -> Swapping:
+    pair: Pair, folder: Path, scale: Scale, runtime: str, source: str, swap: Swap
+) -> OurSwapping:
     settings = {
         "source": source,
         "frames_per_second": scale.frames_per_second,
@@ -73,20 +70,17 @@ async def _measured(
         await worker.serve(releases[0])
         await worker.classified(2)
         results = Results(worker)
-        opened = await worker.client.status()
+        await results.stretch()
         await results.watch(scale.steady_seconds)
-        steady = await worker.client.status()
-        steady_gaps = results.gaps()
-        times = await swap(worker, results, releases)
-        status = await worker.client.status()
-    return Swapping(
-        steady_gaps=steady_gaps,
-        gaps=results.gaps(),
-        swap_ms=times,
-        captured=status["captured"] - steady["captured"],
-        dropped=status["dropped"] - steady["dropped"],
-        steady_dropped=steady["dropped"] - opened["dropped"],
-    )
+        steady, times = await results.stretch(), []
+        swapping, keeping = [], []
+        for _ in range(scale.swaps):
+            began = time.monotonic()
+            times.append(await swap(worker, results, releases))
+            swapping.append(await results.stretch())
+            await results.watch(time.monotonic() - began)
+            keeping.append(await results.stretch())
+    return OurSwapping(steady, Stretch.of(swapping), times, Stretch.of(keeping))
 
 
 async def _swap(worker: BenchWorker, release: Path) -> float:
@@ -103,6 +97,7 @@ class Results:
         self._worker = worker
         self._gaps: dict[int, float] = {}
         self._last = -1
+        self._counted = (0, 0)
 
     async def watch(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -119,10 +114,17 @@ class Results:
             await self._look()
         return swapping.result()
 
-    def gaps(self) -> list[float]:
-        """Gaps since the last time, in milliseconds."""
+    async def stretch(self) -> Stretch:
+        """What came since the last time."""
+        await self._look()
         gaps, self._gaps = list(self._gaps.values()), {}
-        return gaps
+        status = await self._worker.client.status()
+        counted = status["captured"], status["dropped"]
+        captured, dropped = (
+            now - before for now, before in zip(counted, self._counted, strict=True)
+        )
+        self._counted = counted
+        return Stretch(gaps, captured, dropped)
 
     async def _look(self) -> None:
         results: list[dict[str, Any]] = (await self._worker.client.results(_RESULTS))["results"]
@@ -132,4 +134,4 @@ class Results:
         self._last = max([self._last, *(result["frame"] for result in results)])
 
 
-Swaps: TypeAlias = Callable[[BenchWorker, Results, Releases], Awaitable[list[float]]]
+Swap: TypeAlias = Callable[[BenchWorker, Results, Releases], Awaitable[float]]

@@ -13,7 +13,7 @@ from bench.support.mobilenet import SIDE, mobilenet
 from bench.support.original import prepared
 from bench.support.releases import Pair
 from bench.swap import GOALS, Case, full, measure, quick
-from bench.swaps.figures import Scale, Swapping
+from bench.swaps.figures import Scale, Stretch, Swapping
 from tests.support.tiny_models import TinyModel, reversed_colours
 
 TINY_SCALE = Scale(swaps=2, pause_seconds=0.05, steady_seconds=0.2, frames_per_second=50)
@@ -31,6 +31,8 @@ async def test_a_tiny_run_has_a_row_for_everything(tmp_path: Path) -> None:
         assert all(figures[metric].goal for metric in GOALS)
         assert figures["swap time"].ours > 0
         assert figures["largest gap"].ours > 0
+        assert figures["largest gap in as long without swaps"].ours > 0
+        assert "of 0 frames" not in figures["dropped in as long without swaps"].note
 
 
 def test_the_plans_are_what_the_goals_are_about() -> None:
@@ -42,16 +44,12 @@ def test_the_plans_are_what_the_goals_are_about() -> None:
 
 
 def test_a_gap_is_judged_by_how_steady_results_come_otherwise() -> None:
-    run = Swapping(
-        steady_gaps=[33.0] * 199 + [66.0],
-        gaps=[33.0, 40.0, 99.0],
-        swap_ms=[500.0, 300.0, 400.0],
-        captured=3,
-        dropped=0,
-        steady_dropped=0,
-    )
+    steady = Stretch([33.0] * 199 + [66.0], captured=200, dropped=0)
+    parts = [Stretch([33.0, 40.0], 3, 1), Stretch([99.0], 1, 0)]
+    run = Swapping(steady, Stretch.of(parts), [500.0, 300.0, 400.0])
     assert run.steady_p99 == 33
-    assert (run.largest_gap, run.unsteadiness) == (99, 3)
+    assert (run.swapping.captured, run.swapping.dropped) == (4, 1)
+    assert (run.swapping.largest_gap, run.unsteadiness) == (99, 3)
     assert run.swap_time == 400
 
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import cv2
+
 from agent.worker.jpeg import encode_jpeg
 from agent.worker.preview.annotate import annotated
 from agent.worker.preview.spectator import Sight, Spectator
@@ -36,6 +38,7 @@ class LiveStream:
         self._newest = b""
         self._news = asyncio.Event()
         self._closed = False
+        self._failing = False
 
     @property
     def watchers(self) -> int:
@@ -80,12 +83,25 @@ class LiveStream:
             sight = await self._spectator.look()
             if sight and (sight.frame.number != last or loop.time() >= repeat_at):
                 last, repeat_at = sight.frame.number, loop.time() + REPEAT_SECONDS
-                self._newest = await asyncio.to_thread(self._jpeg, sight)
-                self.encoded += 1
-                self._tell()
+                await self._show(sight)
             elif sight:
                 self._spectator.release(sight)
             await asyncio.sleep(max(0.0, due - loop.time()))
+
+    async def _show(self, sight: Sight) -> None:
+        """Encode a picture for all; one that can't be is left out, for the next one may be."""
+        try:
+            self._newest = await asyncio.to_thread(self._jpeg, sight)
+        except (ValueError, MemoryError, cv2.error):
+            if not self._failing:
+                log.exception("picture %d can't be shown in the preview", sight.frame.number)
+            self._failing = True
+            return
+        if self._failing:
+            log.info("pictures are shown in the preview again")
+        self._failing = False
+        self.encoded += 1
+        self._tell()
 
     def _jpeg(self, sight: Sight) -> bytes:
         with self._spectator.picture(sight) as picture:

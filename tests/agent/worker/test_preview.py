@@ -17,6 +17,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
+from agent.worker.jpeg import encode_jpeg
+from agent.worker.model.tensors import Picture
 from agent.worker.notices import Notice
 from agent.worker.preview.annotate import Caption, annotated
 from agent.worker.preview.metrics import LatencyHistogram, Metrics
@@ -124,6 +126,24 @@ async def test_watchers_share_one_encoder_which_rests_when_they_are_gone(
         after = await until(browser, lambda now: now["classified"] > before + 20)
         # One picture may have been on its way when the last watcher left.
         assert after["preview"]["encoded"] <= rested["preview"]["encoded"] + 1
+
+
+async def test_a_picture_that_cannot_be_shown_is_left_out_for_everybody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaws = iter([ValueError("made up"), MemoryError()])
+
+    def flawed(picture: Picture) -> bytes:
+        for flaw in flaws:
+            raise flaw
+        return encode_jpeg(picture)
+
+    monkeypatch.setattr("agent.worker.preview.stream.encode_jpeg", flawed)
+    async with previewed(tmp_path, caplog) as (worker, browser):
+        await worker.serve("a")
+        assert (await watch(browser, 2)).count(b"\xff\xd8\xff") >= 2
+    told = [line for line in caplog.messages if "shown in the preview" in line]
+    assert [line.rpartition("preview")[2] for line in told] == ["", " again"]
 
 
 async def test_a_watcher_who_reads_nothing_holds_up_nobody(

@@ -96,6 +96,13 @@ def test_the_same_labels_in_another_order_are_the_same_set(
     assert not beside.same_labels
 
 
+def test_labels_that_nobody_can_read_are_not_called_the_same(reader: FigureReader) -> None:
+    gone = {**STATUS["comparison"], "release": "gone", "previous": "lost"}
+    beside = reader.read({**STATUS, "comparison": gone}).comparison
+    assert beside is not None
+    assert not beside.same_labels
+
+
 async def test_the_labels_are_looked_for_under_the_name_the_store_gives_them(
     tmp_path: Path,
 ) -> None:
