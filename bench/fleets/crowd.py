@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.worker.sandbox.starvation import processor_seconds
 from bench.support.child import Child, child
-from bench.support.process import processor_seconds, proportional_bytes
+from bench.support.process import proportional_bytes
 from demo.stage import CloudProcess
 from provisioning.management import Management
 from provisioning.pki import KeyPair, create_ca, issue_device

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from agent.worker.sandbox.starvation import processor_seconds
 from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, Scale, Subject
 from bench.report import Row
-from bench.support.process import processor_seconds
 from bench.support.worker import BenchWorker
 
 _WARM_FRAMES = 10

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.support.process import processor_seconds
+from agent.worker.sandbox.starvation import processor_seconds
 from demo.fleet import Fleet
 from demo.stage import CloudProcess
 
