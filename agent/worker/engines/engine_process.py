@@ -111,7 +111,11 @@ def _load(job: EngineJob, confinement: Confinement) -> _Loaded:
 
 
 def _quietly(function: Callable[P, T], *args: P.args, **given: P.kwargs) -> T:
-    """Call it in a thread of low priority that ends with it."""
+    """Call it in a thread of low priority that has ended when this returns.
+
+    One that lived on would now and then hold the interpreter's lock, if only to wait for more; on a
+    busy machine it is then not let run for hundreds of milliseconds, and this thread waits for it.
+    """
     with ThreadPoolExecutor(1, initializer=child.lower_thread_priority) as quiet:
         return quiet.submit(function, *args, **given).result()
 
@@ -166,12 +170,11 @@ class _Loaded:
         """Answer every frame, in order, until the socket is closed."""
         from states.ports import Rejected
 
-        quiet = ThreadPoolExecutor(1, initializer=child.lower_thread_priority)
         while message := worker.recv(MESSAGE_BYTES):
             request = json.loads(message)
             try:
                 if request["quiet"]:
-                    answer = quiet.submit(self._answer, request).result()
+                    answer = _quietly(self._answer, request)
                 else:
                     answer = self._answer(request)
             except Rejected as error:
