@@ -50,10 +50,12 @@ def worker(config: ConfigOption = None) -> None:
     """
     import asyncio
 
+    from agent.worker.garbage import spare_what_stays
     from agent.worker.main import run_worker
 
     settings = settings_of(config)
     device = settings.device
+    spare_what_stays()
     again = asyncio.run(
         run_worker(
             settings.worker,

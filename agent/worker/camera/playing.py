@@ -24,6 +24,7 @@ from agent.worker.camera.source import Shot, Source
 from agent.worker.camera.source_address import SourceAddress
 from agent.worker.camera.sources import make_source
 from agent.worker.errors import SourceError
+from agent.worker.garbage import spare_what_stays
 
 # A source that fell behind by more gives up the ticks it missed instead of rushing through them.
 MOST_BEHIND_SECONDS = 0.5
@@ -42,6 +43,7 @@ def play(worker: socket.socket, job: CaptureJob) -> str:
     memory = mmap.mmap(job.frames, SLOTS * SLOT_BYTES)
     try:
         source.open()
+        spare_what_stays()
         _play(source, Delivery(worker, memory), TickClock(1 / job.frames_per_second))
     except (SourceError, OSError, cv2.error) as error:
         return str(error)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from agent.worker.garbage import spare_what_stays
 from agent.worker.sandbox import child
 from agent.worker.sandbox.confinement import Confinement
 
@@ -70,6 +71,7 @@ def main() -> None:
     except _Refusal as refusal:
         _send(worker, {"refused": refusal.answer})
         return
+    _quietly(spare_what_stays)
     threads.restore_priorities()
     _send(worker, {"ready": engine.description})
     engine.serve(worker)
