@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from agent.commands.explaining import NothingToExplain
@@ -34,10 +36,17 @@ def test_an_error_says_its_exit_status_itself(
         assert main.exit_status_of(error.__new__(error)) == status, error
 
 
+@pytest.fixture
+def hidden_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``main`` does to its process is undone: tests of the same process need pandas."""
+    monkeypatch.setitem(sys.modules, "pandas", sys.modules.get("pandas"))
+
+
 class ToldError(Exception):
     exit_status = 2
 
 
+@pytest.mark.usefixtures("hidden_pandas")
 def test_a_told_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +60,7 @@ def test_a_told_error_is_one_line(
     assert capsys.readouterr().err == "edgeferry: agent.toml: unknown key; remove it\n"
 
 
+@pytest.mark.usefixtures("hidden_pandas")
 def test_a_defect_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     def app() -> None:
         raise KeyError("release")

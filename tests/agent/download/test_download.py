@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.download.checkpoint import CheckpointPace
+from agent.download.transfer import TRIES_PER_BLOCK
 from agent.store.files import Files, OpenFile
 from tests.support.downloading import (
     Answer,
@@ -104,13 +105,16 @@ async def test_answers_in_any_order_make_the_same_file(
 ) -> None:
     chance = random.Random(seed)
     device = Device(tmp_path_factory.mktemp("device"))
+    wrong: Counter[int] = Counter()
 
     class Shuffled(Server):
         async def get_block(self, uri: str, number: int, size_exponent: int = 6) -> Answer:
             for _ in range(chance.randrange(8)):
                 await asyncio.sleep(0)
-            # A late answer to an earlier request, as the original took for the next block.
-            if chance.random() < 0.1:
+            # A late answer to an earlier request, as the original took for the next block; never
+            # so often to the same one that the server counts as broken.
+            if chance.random() < 0.1 and wrong[number] < TRIES_PER_BLOCK - 1:
+                wrong[number] += 1
                 return self.block(uri, chance.randrange(40), size_exponent)
             return await super().get_block(uri, number, size_exponent)
 
