@@ -47,6 +47,7 @@ class Console:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
         if scope["type"] not in ("http", "websocket"):
+            # What ASGI asks of an application that is offered a protocol it does not speak.
             raise NotImplementedError(f"the console does not serve {scope['type']!r}")
         if not _is_same_site(scope):
             return await _refuse(scope, receive, send, 403, "another site's page asked for this")

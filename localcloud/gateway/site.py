@@ -114,7 +114,7 @@ class Gateway(interfaces.Resource):  # type: ignore[misc] # aiocoap is not annot
         return found
 
     async def render(self, request: Message) -> Message:
-        """Never used: everything goes through :meth:`render_to_pipe`."""
+        """Never used: aiocoap wants it, but everything goes through :meth:`render_to_pipe`."""
         raise NotImplementedError
 
     async def needs_blockwise_assembly(self, request: Message) -> bool:  # noqa: ARG002
