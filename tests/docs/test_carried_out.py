@@ -41,49 +41,109 @@ OPERATORS: set[Key] = {
     ("docs/air-gapped.md", "export EDGEFERRY_OPERATOR"),
 }
 
-ELSEWHERE: dict[Key, str] = {
-    ("README.md", "make demo"): "tests/system/test_demo.py",
-    ("README.md", "edgeferry status"): "tests/system/test_operator.py",
-    ("README.md", "edgeferry publish"): "tests/examples/test_retrain_pipeline.py",
-    ("README.md", "make wheelhouse"): "tests/vm/test_services.py",
-    ("demo/README.md", "python -m demo.training.measure"): "tests/demo/test_committed_models.py",
-    (
-        "docs/active-learning.md",
-        "edgeferry samples pull",
-    ): "tests/provisioning/test_samples_pull.py",
-    ("docs/active-learning.md", "edgeferry publish"): "tests/examples/test_retrain_pipeline.py",
-    ("docs/air-gapped.md", "sudo ./install.sh"): "tests/vm/test_services.py",
-    ("docs/benchmarks.md", "make bench"): "tests/bench/test_download_bench.py",
-    ("docs/compare-and-promote.md", "edgeferry compare"): (
-        "tests/provisioning/test_compare_command.py"
+DEMO = (
+    "tests/system/test_demo.py::test_every_step_of_the_demo_holds_and_it_can_be_kept_until_ctrl_c"
+)
+INSPECTED = (
+    "tests/system/test_updates.py::test_the_inspecting_commands_answer_for_people_and_scripts"
+)
+WENT_BACK = "tests/system/test_operator.py::test_going_back_sticks_until_the_release_is_tried_again"
+COMPARED = (
+    "tests/provisioning/test_compare_command.py::"
+    "test_two_releases_are_compared_on_the_devices_that_ran_them"
+)
+PROMOTED = (
+    "tests/provisioning/test_promote_command.py::"
+    "test_a_good_canary_goes_to_production_and_other_programs_stay"
+)
+PULLED = (
+    "tests/provisioning/test_samples_pull.py::"
+    "test_pictures_arrive_whole_with_all_that_is_known_of_them"
+)
+SAMPLES = "tests/agent/samples/test_store.py::"
+RETRAINED = "tests/examples/test_retrain_pipeline.py::"
+TO_PRODUCTION = f"{RETRAINED}test_a_better_model_goes_from_the_samples_to_production_by_itself"
+BOTH_SITES = f"{RETRAINED}test_both_sites_are_brought_to_their_own_models"
+WALKS = "tests/docs/test_walks.py::"
+TUTORIAL_WALK = f"{WALKS}test_the_tutorial_and_what_follows_it_hold_line_by_line"
+SERVICES = "tests/vm/test_services.py::"
+INSTALLED = f"{SERVICES}test_it_installs_without_a_network"
+UPGRADED = f"{SERVICES}test_an_upgrade_in_the_middle_of_a_download_loses_nothing"
+PROVED = "tests/prove/test_prove.py::"
+
+ELSEWHERE: dict[Key, tuple[str, ...]] = {
+    ("README.md", "make demo"): (DEMO,),
+    ("README.md", "edgeferry status"): (
+        INSPECTED,
+        "tests/system/test_operator.py::"
+        "test_why_a_worse_release_was_left_is_told_while_nothing_runs",
+        "tests/system/test_doctor.py::test_a_working_device_is_found_healthy_and_a_broken_one_is_not",
+        "tests/system/test_updates.py::test_a_held_release_waits_on_disk_until_it_is_let_go",
+        WENT_BACK,
     ),
-    ("docs/compare-and-promote.md", "edgeferry deploy"): (
-        "tests/provisioning/test_promote_command.py"
+    ("README.md", "edgeferry publish"): (TUTORIAL_WALK, COMPARED, PROMOTED),
+    ("README.md", "make wheelhouse"): (INSTALLED, f"{WALKS}test_provisioning_holds_line_by_line"),
+    ("demo/README.md", "python -m demo.training.measure"): (
+        "tests/demo/test_committed_models.py::test_a_model_is_as_often_right_as_the_readme_says",
     ),
-    ("docs/delta-format.md", "tail"): "tests/protocol/test_delta.py",
-    ("docs/install.md", "sudo apt-get"): "tests/vm/test_services.py",
-    ("docs/install.md", "sudo install"): "tests/vm/test_services.py",
-    ("docs/install.md", "sudo ./install.sh"): "tests/vm/test_services.py",
-    ("docs/provisioning.md", "openssl req"): "tests/provisioning/test_token_keys.py",
-    ("docs/reference/disk-layout.md", "sqlite3"): "tests/docs/test_walks.py",
-    ("docs/reliability.md", "make prove"): "tests/prove/test_prove.py",
-    ("docs/reliability.md", ".venv/bin/python -m tests.fuzz"): "tests/prove/test_prove.py",
-    ("docs/remote-calls.md", "curl"): "tests/system/test_from_afar.py",
-    ("docs/samples.md", "edgeferry samples"): "tests/agent/samples/test_store.py",
-    ("docs/signing.md", "jq"): "tests/protocol/test_signing.py",
-    ("docs/tutorial.md", "make demo"): "tests/system/test_demo.py",
-    ("docs/upgrade.md", "sudo ./install.sh"): "tests/vm/test_services.py",
-    ("examples/per-site/README.md", ".venv/bin/python"): "tests/examples/test_retrain_pipeline.py",
-    ("examples/per-site/README.md", "for site"): "tests/examples/test_retrain_pipeline.py",
-    ("examples/per-site/README.md", ".venv/bin/edgeferry"): (
-        "tests/examples/test_retrain_pipeline.py"
+    ("docs/active-learning.md", "edgeferry samples pull"): (PULLED,),
+    ("docs/active-learning.md", "edgeferry publish"): (TO_PRODUCTION,),
+    ("docs/air-gapped.md", "sudo ./install.sh"): (INSTALLED,),
+    ("docs/benchmarks.md", "make bench"): tuple(
+        f"tests/bench/test_{name}_bench.py::test_a_tiny_run_{has}"
+        for name, has in (
+            ("download", "has_a_row_for_everything"),
+            ("swap", "has_a_row_for_everything"),
+            ("inference", "has_a_row_for_everything"),
+            ("fleet", "holds_both_fleets_and_has_a_row_for_everything"),
+            ("footprint", "has_a_row_for_everything"),
+        )
     ),
-    ("examples/retrain-pipeline/README.md", ".venv/bin/python"): (
-        "tests/examples/test_retrain_pipeline.py"
+    ("docs/compare-and-promote.md", "edgeferry compare"): (COMPARED,),
+    ("docs/compare-and-promote.md", "edgeferry deploy"): (PROMOTED,),
+    ("docs/delta-format.md", "tail"): (
+        "tests/protocol/test_delta.py::test_an_independent_decoder_reads_the_frame",
     ),
-    ("examples/retrain-pipeline/README.md", "cd /tmp"): "tests/examples/test_retrain_pipeline.py",
+    ("docs/install.md", "sudo apt-get"): (INSTALLED,),
+    ("docs/install.md", "sudo install"): (
+        f"{SERVICES}test_with_credentials_it_serves_what_is_deployed",
+    ),
+    ("docs/install.md", "sudo ./install.sh"): (
+        UPGRADED,
+        f"{SERVICES}test_an_upgrade_that_does_not_start_is_taken_back",
+        f"{SERVICES}test_it_leaves_nothing_but_what_is_mine",
+    ),
+    ("docs/provisioning.md", "openssl req"): (
+        "tests/provisioning/test_token_keys.py::test_a_request_made_in_a_token_is_signed",
+    ),
+    ("docs/reference/disk-layout.md", "sqlite3"): (TUTORIAL_WALK,),
+    ("docs/reliability.md", "make prove"): (
+        f"{PROVED}test_what_a_power_cut_leaves_is_something_to_go_on_from",
+    ),
+    ("docs/reliability.md", ".venv/bin/python -m tests.fuzz"): (
+        f"{PROVED}test_bytes_from_outside_do_nothing_unforeseen",
+    ),
+    ("docs/remote-calls.md", "curl"): (
+        "tests/system/test_from_afar.py::"
+        "test_a_worker_restarted_from_afar_goes_by_the_settings_again",
+    ),
+    ("docs/samples.md", "edgeferry samples"): (
+        f"{SAMPLES}test_the_list_is_for_people_and_for_scripts",
+        f"{SAMPLES}test_an_export_from_the_command_line",
+        f"{SAMPLES}test_samples_are_deleted_by_id_age_and_release",
+    ),
+    ("docs/signing.md", "jq"): (
+        "tests/protocol/test_signing.py::test_the_commands_of_the_documentation_verify_it",
+    ),
+    ("docs/tutorial.md", "make demo"): (DEMO,),
+    ("docs/upgrade.md", "sudo ./install.sh"): (UPGRADED,),
+    ("examples/per-site/README.md", ".venv/bin/python"): (BOTH_SITES,),
+    ("examples/per-site/README.md", "for site"): (BOTH_SITES,),
+    ("examples/per-site/README.md", ".venv/bin/edgeferry"): (COMPARED,),
+    ("examples/retrain-pipeline/README.md", ".venv/bin/python"): (TO_PRODUCTION,),
+    ("examples/retrain-pipeline/README.md", "cd /tmp"): (TO_PRODUCTION,),
 }
-"""The test that does what the block says, in its own words."""
+"""The tests that do what the block says, in their own words."""
 
 FROM_PYPI = "it downloads hundreds of megabytes from PyPI"
 OF_EDGE_IMPULSE = "the program is Edge Impulse's, and asks for an account there"
@@ -130,9 +190,10 @@ def test_every_command_is_carried_out_or_says_why_not() -> None:
         assert any(_is(page, block, key) for page, block in found), f"no page shows {key}"
 
 
-@pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))
+@pytest.mark.parametrize("test", sorted({each for tests in ELSEWHERE.values() for each in tests}))
 def test_the_tests_that_carry_them_out_are_there(test: str) -> None:
-    assert (ROOT / test).is_file()
+    file, name = test.split("::")
+    assert f"def {name}(" in (ROOT / file).read_text()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def main() -> int:
     proofs = [(part, _prove(part, share)) for part in chosen]
     for part, proof in proofs:
         _tell(part, proof)
-    return _sum_up(proofs, time.monotonic() - began)
+    return sum_up(proofs, time.monotonic() - began)
 
 
 def _options(parts: tuple[Part, ...]) -> argparse.Namespace:
@@ -91,7 +91,8 @@ def _tell(part: Part, proof: Proof) -> None:
         console.print(f"  [red]broken[/] {line}", highlight=False)
 
 
-def _sum_up(proofs: list[tuple[Part, Proof]], seconds: float) -> int:
+def sum_up(proofs: list[tuple[Part, Proof]], seconds: float) -> int:
+    """Say in one line what ran and what held; 0 if all of it did, otherwise 1."""
     failed = [part.name for part, proof in proofs if not proof.holds]
     cases = ", ".join(_cases(part, proof) for part, proof in proofs)
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all held"

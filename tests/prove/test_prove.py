@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -21,6 +24,7 @@ from tests.prove import (
     soak,
     surroundings,
 )
+from tests.prove.__main__ import sum_up
 from tests.prove.mutated_releases import GOOD, MODELS, OF_EACH_OTHER, damaged, order, parts
 from tests.prove.parts import Budget, Proof, all_parts
 from tests.support.bad_surroundings import can_be_built
@@ -206,6 +210,24 @@ def test_a_machine_is_cut_off_at_least_a_hundred_times_when_that_is_asked_for() 
 def test_every_part_has_a_name_of_its_own() -> None:
     names = [part.name for part in all_parts()]
     assert len(set(names)) == len(names) > 0
+
+
+def test_the_last_line_and_the_exit_status_say_whether_all_held() -> None:
+    command = (sys.executable, "-m", "tests.prove", "--only", "month", "--budget", "0.1")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.fullmatch(
+        r"prove: all held \(month \d+ of \d+; \d+ s\)", ended.stdout.splitlines()[-1]
+    )
+
+
+def test_what_did_not_hold_is_named_in_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    held, broken = all_parts()[:2]
+    proofs = [(held, Proof(3, done=3)), (broken, Proof(5, done=4, broken=["case 2: …"]))]
+    assert sum_up(proofs, 12.3) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"prove: FAILED: {broken.name} ({held.name} 3 of 3, {broken.name} 4 of 5; 12 s)"
+    )
 
 
 def test_nothing_tried_is_nothing_proved() -> None:
