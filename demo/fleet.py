@@ -62,7 +62,7 @@ class Fleet:
         issue_device(ca, device, self.management.project, certificate_id)
         return device
 
-    def enrol(self, name: str) -> Enrolled:
+    def enroll(self, name: str) -> Enrolled:
         """Make a device with a pre-shared key in the cohort."""
         device = self.management.create_device(name)
         key = secrets.token_hex(16)

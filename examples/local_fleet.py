@@ -121,7 +121,7 @@ class LocalFleet:
 
     def _start_device(self, site: Site) -> None:
         with closing(Fleet(self._cloud.address, site.cohort)) as fleet:
-            enrolled = fleet.enrol(f"{site.cohort}-camera")
+            enrolled = fleet.enroll(f"{site.cohort}-camera")
             labels = MODELS / "labels.txt"
             fleet.deploy("first", fleet.upload(FIRST_VERSION, MODELS / "model-2.tflite", labels))
         device = self.devices[site.cohort]

@@ -30,7 +30,7 @@ class Enrolled:
 
 
 class Enroller:
-    """Enrols into one project; safe to use from several threads. Raises ManagementError."""
+    """Enrolls into one project; safe to use from several threads. Raises ManagementError."""
 
     def __init__(self, management: Management, cohorts: dict[str, str]) -> None:
         """``cohorts`` maps the names that devices ask for to cohort ids."""

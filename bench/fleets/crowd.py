@@ -60,7 +60,7 @@ class Cloud:
         """Proportional set size of the present process, in bytes."""
         return proportional_bytes(self._process.process.pid)
 
-    def enrol(self, count: int) -> list[dict[str, str]]:
+    def enroll(self, count: int) -> list[dict[str, str]]:
         """Make so many devices in a cohort; what each of them shows."""
         self.management.create_cohort(COHORT)
         ca = create_ca(KeyPair.in_folder(self._folder / "ca", "ca"), "Simulated fleet")

@@ -22,7 +22,7 @@ class Forgotten(Exception):  # noqa: N818 - reads as what happened
 async def hold(folder: Path, devices: int, artifact_bytes: int, idle_seconds: float) -> Fleet:
     """Hold so many devices on a cloud of their own over ``folder``. Raises Forgotten."""
     with closing(Cloud(folder, _GOLIOTH_LIMIT)) as cloud:
-        shown = await asyncio.to_thread(cloud.enrol, devices)
+        shown = await asyncio.to_thread(cloud.enroll, devices)
         further, empty = cloud.credential("probe"), cloud.memory
         async with crowd(cloud.coap, shown) as fleet:
             async with probe(cloud.coap, further) as pings:

@@ -49,7 +49,7 @@ def enrolled(folder: Path, address: CloudAddress) -> Device:
     """A device of that cloud, whose agent has not run yet."""
     fleet = Fleet(address, cohort="footprint")
     try:
-        credential = fleet.enrol("footprint")
+        credential = fleet.enroll("footprint")
     finally:
         fleet.close()
     device = Device(folder)

@@ -62,7 +62,7 @@ class BenchCloud:
     def credential(self, target: Target) -> dict[str, str]:
         """Identity and key of a new device that is to download this."""
         self._devices += 1
-        device = self._fleets[target.cohort].enrol(f"bench-{self._devices}")
+        device = self._fleets[target.cohort].enroll(f"bench-{self._devices}")
         return {"identity": device.identity, "key": device.key}
 
     def close(self) -> None:

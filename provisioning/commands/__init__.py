@@ -7,7 +7,7 @@ import typer
 from provisioning.commands import ca, compare, deploy, device, enroll, fleet, promote, signing_key
 
 _HELP = (
-    "Make devices trusted members of a fleet: certificates, packs, enrolment."
+    "Make devices trusted members of a fleet: certificates, packs, enrollment."
     "\n\n"
     "The way for a fleet: `ca init` once, `ca upload` once per project, then `enroll` the devices"
     " and put each one's pack on it. For a bench: `enroll NAME --psk`."

@@ -57,7 +57,7 @@ def enroll(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Enrol devices: certificate and pack, the device in the project, and its cohort.
+    """Enroll devices: certificate and pack, the device in the project, and its cohort.
 
     A certificate that was issued or signed before is kept. With --zero-touch the cloud makes the
     device when it first connects; run the command again afterwards to put it into its cohort. What

@@ -186,7 +186,7 @@ class Run:
 
     async def play(self) -> None:
         """From the first release to the last; raises AssertionError."""
-        fleet, enrolled = await _insist(self._enrol)
+        fleet, enrolled = await _insist(self._enroll)
         link = link_to(
             self._cloud.gateway, self.plan.conditions, seed=self._seed, own_process=False
         )
@@ -200,11 +200,11 @@ class Run:
         finally:
             fleet.close()
 
-    def _enrol(self) -> tuple[Fleet, Enrolled]:
+    def _enroll(self) -> tuple[Fleet, Enrolled]:
         # A name of its own for each try: the cloud may fall when half of it is done.
         name = f"chaos-{self._seed}-{uuid4().hex[:8]}"
         fleet = Fleet(self._cloud.address, cohort=name)
-        return fleet, fleet.enrol(name)
+        return fleet, fleet.enroll(name)
 
     async def _update(self, fleet: Fleet, link: Link, agent: ChaoticAgent) -> None:
         model = await self._deploy(fleet, 1_000)

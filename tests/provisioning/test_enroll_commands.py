@@ -69,7 +69,7 @@ async def ended(session: asyncio.Task[None]) -> None:
 
 
 def enroll_in_place(member: Operator, *words: str | Path) -> Path:
-    """Enrol with a pack that is used where it is made."""
+    """Enroll with a pack that is used where it is made."""
     name = words[0]
     pack = member.packs / name
     member.done("enroll", *words, "--install-dir", pack)

@@ -53,8 +53,8 @@ class Bench:
         self.device.configure(self.tables)
 
     def use_psk(self, name: str) -> None:
-        """Enrol the device with a pre-shared key."""
-        enrolled = self.fleet.enrol(name)
+        """Enroll the device with a pre-shared key."""
+        enrolled = self.fleet.enroll(name)
         self.device_id = enrolled.device_id
         self.configure(psk_id=enrolled.identity, psk=enrolled.key)
 

@@ -20,7 +20,7 @@ GIVE_UP_SOON = {"handshake_seconds": 2}
 
 
 def wrong_psk(bench: Bench) -> dict[str, object]:
-    enrolled = bench.fleet.enrol(f"{bench.folder.name}-psk")
+    enrolled = bench.fleet.enroll(f"{bench.folder.name}-psk")
     return {"psk_id": enrolled.identity, "psk": "something else"}
 
 

@@ -55,7 +55,7 @@ class Device:
         self.machine = machine
         self.cloud = cloud
         self.fleet = Fleet(cloud.address, cohort="machines")
-        enrolled = self.fleet.enrol("machine")
+        enrolled = self.fleet.enroll("machine")
         self._identity, self._key = enrolled.identity, enrolled.key
 
     def configure(self) -> None:
