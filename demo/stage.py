@@ -24,6 +24,8 @@ from agent.journal.opening import JournalError
 
 EDGEFERRY = (sys.executable, "-m", "commands.main")
 Document = dict[str, Any]
+LOOK_SECONDS = 0.1
+"""Between two looks at what is waited for; a look takes a tenth of that from who works."""
 _STOP_SECONDS = 60.0
 
 
@@ -38,7 +40,7 @@ def await_that(
     ask: Callable[[], Any],
     seconds: float,
     log: Callable[[], str] | None = None,
-    every: float = 0.05,
+    every: float = LOOK_SECONDS,
 ) -> Any:
     """Ask until the answer is true and return it, with ``every`` so many seconds between.
 
@@ -258,7 +260,11 @@ class Device:
         return "\n".join(tails)
 
     def await_status(
-        self, what: str, holds: Callable[[Document], Any], seconds: float, every: float = 0.05
+        self,
+        what: str,
+        holds: Callable[[Document], Any],
+        seconds: float,
+        every: float = LOOK_SECONDS,
     ) -> Document:
         """Wait until ``edgeferry status --json`` fulfils ``holds``, and return it."""
 

@@ -13,15 +13,15 @@ import asyncio
 import os
 import random
 import signal
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.stage import CloudProcess, Document, StageError, serves
 from tests.prove.parts import Budget, Part, Progress, Proof
+from tests.support.commits import Commits, watching
 from tests.support.on_disk import journal_was_never_put_aside, only_verified_bytes_are_reachable
 from tests.system.conftest import Bench, assert_all_counted, make_bench
 
@@ -93,36 +93,6 @@ class Update:
     def lost_an_engine(self) -> bool:
         """Whether an engine died, which is the model's fault as far as anybody can tell."""
         return any(victim.startswith("engine") for victim in self.killed)
-
-
-class Commits:
-    """Sees what others commit to a journal."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._version = self._now()
-
-    def _now(self) -> int:
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-
-    def await_next(self, count: int, seconds: float = 5.0) -> None:
-        """Return right after so many commits, or when there were none any more for some time."""
-        end = time.monotonic() + seconds
-        while count and time.monotonic() < end:
-            now = self._now()
-            if now != self._version:
-                self._version, count = now, count - 1
-                end = time.monotonic() + seconds
-            else:
-                time.sleep(0.001)
-
-
-@contextmanager
-def watching(state_dir: Path) -> Iterator[Commits]:
-    """Watch the journal without ever being in the way."""
-    uri = f"{(state_dir / 'state.db').absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        yield Commits(connection)
 
 
 class Lane:

@@ -38,6 +38,8 @@ SETTLING_SECONDS = 300.0
 FEWEST_LOOKS = 40
 """With fewer, a quarter of them says nothing."""
 PATIENCE = 180.0
+ASK_EVERY = 0.2
+"""Seconds between two looks for an update's end; each takes time that the updates need."""
 MIB = 1 << 20
 
 
@@ -196,8 +198,10 @@ class Lane:
         bench.device.configure(bench.tables)
         bench.device.start("worker")
         bench.device.start("run")
-        bench.deploy("first")
-        bench.device.await_status("the first serves", serves("first"), PATIENCE)
+        # The second is compared with the first, as all are from then on.
+        for version in ("first", "second"):
+            bench.deploy(version)
+            bench.device.await_status(f"the {version} serves", serves(version), PATIENCE)
         bench.device.agent.stop()
         fill_history(bench.device.state_dir / "state.db")
         bench.device.start("run")
@@ -205,7 +209,9 @@ class Lane:
     def _update(self, bench: Bench, number: int) -> None:
         version = str(number)
         bench.deploy(version, bench.large_model(version, 30_000))
-        status = bench.device.await_status(f"{version} serves", serves(version), PATIENCE)
+        status = bench.device.await_status(
+            f"{version} serves", serves(version), PATIENCE, ASK_EVERY
+        )
         self._run.proof.counts["swaps"] += 1
         assert status["rejected"] == [], status["rejected"]
         if time.monotonic() > self._next_look:
@@ -233,14 +239,23 @@ class Lane:
 def fill_history(journal: Path) -> None:
     """As much history as is ever kept, in rows like the newest there are."""
     with closing(sqlite3.connect(journal)) as db, db:
+        (newest,) = db.execute("SELECT max(id) FROM updates").fetchone()
         for table, kept in (("transitions", KEPT_TRANSITIONS), ("updates", KEPT_UPDATES)):
-            columns = [
-                row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "id"
-            ]
-            names = ", ".join(columns)
+            names = _columns(db, table, "id")
             db.execute(
                 f"INSERT INTO {table} (id, {names}) WITH RECURSIVE n(i) AS "
                 f"(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {kept}) "
                 f"SELECT newest.id + i, {names} FROM n, "
                 f"(SELECT * FROM {table} ORDER BY id DESC LIMIT 1) AS newest"
             )
+        for table in ("costs", "evidence"):
+            names = _columns(db, table, "id", "update_id")
+            db.execute(
+                f"INSERT INTO {table} (update_id, {names}) SELECT later.id, {names} FROM {table}, "
+                f"(SELECT id FROM updates WHERE id > {newest}) AS later WHERE update_id = {newest}"
+            )
+
+
+def _columns(db: sqlite3.Connection, table: str, *but: str) -> str:
+    found = (row[1] for row in db.execute(f"PRAGMA table_info({table})"))
+    return ", ".join(name for name in found if name not in but)

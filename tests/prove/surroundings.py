@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from demo.stage import CloudProcess, Process, StageError, serves
-from tests.prove.kill_sweep import PACE, watching
+from tests.prove.kill_sweep import PACE
 from tests.prove.parts import Budget, Part, Progress, Proof
 from tests.support.bad_surroundings import (
     MIB,
@@ -29,6 +29,7 @@ from tests.support.bad_surroundings import (
     no_more_memory,
     no_new_descriptors,
 )
+from tests.support.commits import watching
 from tests.support.on_disk import journal_was_never_put_aside, only_verified_bytes_are_reachable
 from tests.system.conftest import Bench, assert_all_counted, make_bench
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.link import link_to
-from demo.stage import CloudProcess, Document, await_that
+from demo.stage import CloudProcess, Document
 from tests.support.background import in_background
+from tests.support.commits import watching
 from tests.support.on_disk import only_verified_bytes_are_reachable
 from tests.support.waiting import PATIENCE
 from tests.system.conftest import Bench, make_bench
@@ -81,7 +82,11 @@ def test_an_agent_killed_once_it_has_entered_a_state_finishes_after_its_restart(
 
 def await_entered(bench: Bench, state: str, before: int) -> None:
     """Wait until the device has been in that state since it had been in so many."""
-    await_that(state, lambda: state in bench.states()[before:], PATIENCE, every=0.001)
+    end = time.monotonic() + PATIENCE
+    with watching(bench.device.state_dir) as commits:
+        while state not in bench.states()[before:]:
+            assert time.monotonic() < end, f"{state}: not within {PATIENCE:g} s"
+            commits.await_next(1)
 
 
 def await_bytes(bench: Bench, count: int) -> None:
@@ -91,7 +96,7 @@ def await_bytes(bench: Bench, count: int) -> None:
         assert not status["active"], "the download was over before the kill"
         return bool(status["target"] and status["target"]["bytes_done"] > count)
 
-    bench.device.await_status(f"{count} bytes", reached, PATIENCE)
+    bench.device.await_status(f"{count} bytes", reached, PATIENCE, every=0.05)
 
 
 def test_a_killed_download_fetches_at_most_one_checkpoint_again(bench: Bench) -> None:
