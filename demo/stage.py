@@ -5,9 +5,12 @@ Every process is the ``edgeferry`` command as a person would start it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -162,6 +165,27 @@ class CloudAddress:
         return parts.hostname, parts.port
 
 
+_LASTING_PORTS = (10_000, 20_000)
+
+
+def lasting_port(kind: socket.SocketKind) -> int:
+    """A free port on loopback that nobody else is given while its owner is being restarted.
+
+    It lies below those that Linux gives to whoever asks for any, unless told otherwise
+    (``net.ipv4.ip_local_port_range``).
+    """
+    while True:
+        port = random.randrange(*_LASTING_PORTS)  # noqa: S311 - no secret
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return port
+
+
 class CloudProcess:
     """A local cloud over ``folder``; started again, it keeps its data and its ports."""
 
@@ -171,14 +195,14 @@ class CloudProcess:
         self._folder = folder
         self._rate_limit = rate_limit
         self._program = program
-        self._ports = ("0", "0")
+        self._ports = (lasting_port(socket.SOCK_DGRAM), lasting_port(socket.SOCK_STREAM))
         self.process: Process
         self.address: CloudAddress
 
     def start(self) -> CloudAddress:
         """Start it and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        coap, http = self._ports
+        coap, http = map(str, self._ports)
         options = ("--data", str(self._folder), "--coap-port", coap, "--http-port", http)
         rate = ("--rate-limit", str(self._rate_limit), "--json")
         log = self._folder / "cloud.log"
@@ -187,7 +211,6 @@ class CloudProcess:
         if not line:
             raise StageError(f"the local cloud did not start\n{self.process.log_tail()}")
         said = json.loads(line)
-        self._ports = (said["coap"].rpartition(":")[2], said["http"].rpartition(":")[2])
         self.address = CloudAddress(
             coap=said["coap"],
             http=said["http"],

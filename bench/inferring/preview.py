@@ -14,6 +14,7 @@ from agent.worker.sandbox.starvation import processor_seconds
 from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, Scale, Subject
 from bench.report import Row
 from bench.support.worker import BenchWorker
+from demo.stage import lasting_port
 
 _WARM_FRAMES = 10
 
@@ -23,7 +24,7 @@ Tables: TypeAlias = dict[str, dict[str, object]]
 async def preview_cost(subject: Subject, folder: Path, scale: Scale) -> list[Row]:
     """The worker's own processor time without a preview, with one, and with one watcher of it."""
     without = await _processor_share(subject, folder / "off", scale, {})
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{lasting_port(socket.SOCK_STREAM)}"
     preview: Tables = {"preview": {"on": True, "listen": listen}}
     unwatched = await _processor_share(subject, folder / "on", scale, preview)
     watched = await _processor_share(subject, folder / "seen", scale, preview, listen)
@@ -80,8 +81,3 @@ async def _watcher(address: str) -> AsyncIterator[None]:
 async def _look(reader: asyncio.StreamReader) -> None:
     while await reader.read(1 << 16):
         pass
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
