@@ -239,10 +239,13 @@ class SqliteJournal:
         return tuple(release_id for (release_id,) in rows)
 
     def note_evidence(self, update_id: int, kind: str, document: Evidence) -> None:
-        """Keep what was measured about an update; raises Postponed."""
+        """Keep what was measured about an update, in place of what was before; raises Postponed."""
         row = {"update_id": update_id, "kind": kind, "at": utc_now()}
+        kept = self._db.table("evidence")
         with self._db.atomic():
-            self._db.table("evidence").insert({**row, "document": json.dumps(document)})
+            # An update may be tried for months, while its worker is away for example.
+            kept.delete_where("update_id = ? AND kind = ?", [update_id, kind])
+            kept.insert({**row, "document": json.dumps(document)})
 
     def evidence(self, update_id: int, kind: str) -> Evidence | None:
         """The newest document of that kind, or None."""

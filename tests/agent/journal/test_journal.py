@@ -111,22 +111,22 @@ def test_what_an_update_cost_adds_up(path: Path) -> None:
     assert rows == [(1, 3000, 6, 3), (2, 5, 1, 0)]
 
 
-def test_evidence_is_kept_with_its_update(path: Path) -> None:
-    journal = SqliteJournal(path, silent)
-    for gap in (1.5, 2.5):
-        journal.note_evidence(1, "swap", {"gap_ms": gap})
-    journal.close()
-    rows = open_for_reading(path).query("SELECT update_id, kind, document FROM evidence")
-    assert [json.loads(row["document"]) for row in rows] == [{"gap_ms": 1.5}, {"gap_ms": 2.5}]
-
-
-def test_the_newest_evidence_of_a_kind_counts(path: Path) -> None:
+def test_only_the_newest_evidence_of_a_kind_is_kept_with_its_update(path: Path) -> None:
     journal = SqliteJournal(path, silent)
     assert journal.evidence(1, "window") is None
     for restarts in (0, 1):
         journal.note_evidence(1, "window", {"restarts": restarts})
+    journal.note_evidence(1, "swap", {"gap_ms": 1.5})
     journal.note_evidence(2, "window", {"restarts": 9})
     assert journal.evidence(1, "window") == {"restarts": 1}
+    journal.close()
+    rows = open_for_reading(path).query("SELECT update_id, kind, document FROM evidence")
+    kept = [(row["update_id"], row["kind"], json.loads(row["document"])) for row in rows]
+    assert kept == [
+        (1, "window", {"restarts": 1}),
+        (1, "swap", {"gap_ms": 1.5}),
+        (2, "window", {"restarts": 9}),
+    ]
 
 
 def test_a_release_that_was_left_is_rejected_until_an_operator_clears_it(path: Path) -> None:
