@@ -20,7 +20,8 @@ from bench.footprints import bare, daemons
 from bench.footprints.starting import Cost, ended, waiting
 from bench.report import Goal, Row, run
 from bench.support.releases import Pair, demo_pair
-from demo.stage import EDGEFERRY, CloudProcess, Device
+from demo.cloud_process import CloudProcess
+from demo.stage import EDGEFERRY, Device
 
 _DESCRIPTION = """\
 Start `edgeferry --help`, `edgeferry status`, the agent (until it has connected to a local cloud on

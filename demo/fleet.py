@@ -6,7 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.stage import CloudAddress, await_that
+from demo.cloud_process import CloudAddress
+from demo.stage import await_that
 from provisioning.golden_set import pack_golden_set
 from provisioning.management import Management
 from provisioning.pki import KeyPair, create_ca, issue_device

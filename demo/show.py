@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.commands.story import show_window
+from demo.cloud_process import CloudProcess
 from demo.fleet import Files, Fleet
 from demo.journey import PATIENCE, PICTURES, Journey, Measured, Step, StepFailed
 from demo.journey import as_json as to_json
-from demo.stage import CloudProcess, Device, Document, StageError
+from demo.stage import Device, Document, StageError
 from provisioning.pki import KeyPair
 
 Lines = list[tuple[Step, Measured]]

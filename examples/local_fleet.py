@@ -20,8 +20,9 @@ from pathlib import Path
 
 from site_pictures import camera_scenes, held_out_scenes, write_lit
 
+from demo.cloud_process import CloudProcess
 from demo.fleet import Enrolled, Fleet
-from demo.stage import CloudProcess, Device, Document, StageError, serves
+from demo.stage import Device, Document, StageError, serves
 
 MODELS = Path(__file__).parents[1] / "demo" / "models"
 FIRST_VERSION = "1"

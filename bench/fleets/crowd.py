@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.worker.sandbox.starvation import processor_seconds
 from bench.support.child import Child, child
 from bench.support.process import proportional_bytes
-from demo.stage import CloudProcess
+from demo.cloud_process import CloudProcess
 from provisioning.management import Management
 from provisioning.pki import KeyPair, create_ca, issue_device
 

@@ -12,8 +12,9 @@ from bench.footprints.starting import Cost, service_manager
 from bench.support.process import children, proportional_bytes
 from bench.support.releases import Pair
 from bench.support.worker import bench_worker
+from demo.cloud_process import CloudAddress
 from demo.fleet import Fleet
-from demo.stage import CloudAddress, Device
+from demo.stage import Device
 
 _CAMERA: dict[str, object] = {
     "source": "synthetic:",

@@ -14,7 +14,7 @@ from agent.worker.sandbox.starvation import processor_seconds
 from bench.inferring.subject import CAMERA_FRAMES_PER_SECOND, Scale, Subject
 from bench.report import Row
 from bench.support.worker import BenchWorker
-from demo.stage import lasting_port
+from demo.cloud_process import lasting_port
 
 _WARM_FRAMES = 10
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.worker.sandbox.starvation import processor_seconds
+from demo.cloud_process import CloudProcess
 from demo.fleet import Fleet
-from demo.stage import CloudProcess
 
 MODEL = "ai-model"
 Patch = tuple[str, str, bytes]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import lasting_port
+from demo.cloud_process import lasting_port
 
 GIVEN_AWAY = Path("/proc/sys/net/ipv4/ip_local_port_range")
 """Ports of whoever asks for any."""

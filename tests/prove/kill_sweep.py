@@ -19,7 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.stage import CloudProcess, Document, StageError, serves
+from demo.cloud_process import CloudProcess
+from demo.stage import Document, StageError, serves
 from tests.prove.parts import Budget, Part, Progress, Proof
 from tests.support.commits import Commits, watching
 from tests.support.on_disk import journal_was_never_put_aside, only_verified_bytes_are_reachable

@@ -21,8 +21,9 @@ from typing import TypeVar
 from uuid import uuid4
 
 from bench.link import Conditions, Link, Way, link_to
+from demo.cloud_process import CloudProcess
 from demo.fleet import MODEL_PACKAGE, Enrolled, Fleet
-from demo.stage import EDGEFERRY, CloudProcess, StageError
+from demo.stage import EDGEFERRY, StageError
 from provisioning.errors import ManagementError
 from tests.prove.chaotic_device import ChaoticAgent, running_agent
 from tests.prove.parts import Budget, Part, Progress, Proof

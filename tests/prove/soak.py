@@ -21,7 +21,8 @@ from statistics import mean
 
 from agent.journal.journal import KEPT_TRANSITIONS, KEPT_UPDATES
 from bench.support.process import proportional_bytes
-from demo.stage import CloudProcess, Process, serves
+from demo.cloud_process import CloudProcess
+from demo.stage import Process, serves
 from tests.prove.parts import Budget, Part, Progress, Proof
 from tests.support.on_disk import only_verified_bytes_are_reachable
 from tests.system.conftest import Bench, assert_all_counted, make_bench

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from demo.stage import CloudProcess, Process, StageError, serves
+from demo.cloud_process import CloudProcess
+from demo.stage import Process, StageError, serves
 from tests.prove.kill_sweep import PACE
 from tests.prove.parts import Budget, Part, Progress, Proof
 from tests.support.bad_surroundings import (

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from demo.cloud_process import CloudProcess
 from demo.fleet import Fleet
-from demo.stage import EDGEFERRY, CloudProcess, Device, Document, serves
+from demo.stage import EDGEFERRY, Device, Document, serves
 from provisioning.pki import KeyPair, create_ca, issue_device
 from tests.support.tiny_models import TinyModel, reversed_colours
 from tests.support.waiting import PATIENCE

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from demo.stage import CloudProcess, Document, await_that
+from demo.cloud_process import CloudProcess
+from demo.stage import Document, await_that
 from tests.support.on_disk import journal_was_never_put_aside, only_verified_bytes_are_reachable
 from tests.support.small_disk import SmallDisk
 from tests.support.waiting import PATIENCE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.link import link_to
-from demo.stage import CloudProcess
+from demo.cloud_process import CloudProcess
 from provisioning.pki import KeyPair, create_ca, issue_device
 from tests.support.background import in_background
 from tests.support.waiting import PATIENCE

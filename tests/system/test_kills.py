@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.link import link_to
-from demo.stage import CloudProcess, Document
+from demo.cloud_process import CloudProcess
+from demo.stage import Document
 from tests.support.background import in_background
 from tests.support.commits import watching
 from tests.support.on_disk import only_verified_bytes_are_reachable

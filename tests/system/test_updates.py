@@ -7,7 +7,8 @@ import hashlib
 import pytest
 
 from agent.commands.display import show_status
-from demo.stage import CloudProcess, Document, await_that
+from demo.cloud_process import CloudProcess
+from demo.stage import Document, await_that
 from tests.support.json_outputs import read_output
 from tests.support.waiting import PATIENCE
 from tests.support.worker_harness import assert_balanced

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from demo.cloud_process import CloudProcess
 from demo.fleet import Fleet
-from demo.stage import CloudProcess, Document, await_that
+from demo.stage import Document, await_that
 from tests.support import system_container, virtual_machine
 from tests.support.machine import Machine
 from tests.support.small_wheel import SYSTEMD
