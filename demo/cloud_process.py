@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import errno
 import json
-import random
+import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from demo.stage import EDGEFERRY, Process, StageError
+
+_LASTING_PORTS = range(10_000, 20_000)
+
+
+def lasting_port(kind: socket.SocketKind) -> int:
+    """A free port on loopback that nobody else is given while its owner is being restarted.
+
+    It lies below those that Linux gives to whoever asks for any, unless told otherwise
+    (``net.ipv4.ip_local_port_range``).
+    """
+    while True:
+        port = secrets.choice(_LASTING_PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return port
 
 
 @dataclass(frozen=True)
@@ -32,27 +52,6 @@ class CloudAddress:
         assert parts.hostname is not None
         assert parts.port is not None
         return parts.hostname, parts.port
-
-
-_LASTING_PORTS = (10_000, 20_000)
-
-
-def lasting_port(kind: socket.SocketKind) -> int:
-    """A free port on loopback that nobody else is given while its owner is being restarted.
-
-    It lies below those that Linux gives to whoever asks for any, unless told otherwise
-    (``net.ipv4.ip_local_port_range``).
-    """
-    while True:
-        port = random.randrange(*_LASTING_PORTS)  # noqa: S311 - no secret
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-            return port
 
 
 class CloudProcess:

@@ -1,4 +1,4 @@
-"""What the demo and the system tests start their processes with."""
+"""A local cloud that the demo and the system tests kill and start again."""
 
 from __future__ import annotations
 
