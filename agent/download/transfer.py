@@ -65,13 +65,15 @@ class Transfer:
         if verdict is Verdict.GOOD:
             self._keep_track(block)
             return self.partial.write(request.number, block.payload)
-        if verdict is Verdict.OTHER_SIZE:
+        if verdict is Verdict.OTHER_SIZE and self._doubts.get(request.number) == why:
             self._other_size(why)
         elif verdict is Verdict.OTHER_ARTIFACT:
             self.start_over(why)
         elif verdict is Verdict.SMALLER_BLOCKS and self._tries[request.number]:
             self._use_smaller_blocks(len(block.payload))
         else:
+            if verdict is Verdict.OTHER_SIZE:
+                self._doubts[request.number] = why
             self.ask_again(request, why)
         return False
 
@@ -102,6 +104,8 @@ class Transfer:
         self._generation += 1
         self._again: deque[int] = deque()
         self._tries: Counter[int] = Counter()
+        # By block: what its answer said against the deployment. A server may err once.
+        self._doubts: dict[int, str] = {}
         self._fresh = 0
         self._right_size_seen = False
 
