@@ -31,6 +31,9 @@ from provisioning.errors import (
 _log = logging.getLogger(__name__)
 
 PAGE = 100
+IDLE_SECONDS = 2.0
+"""For how long an unused connection is kept: servers close theirs after five seconds and more, and
+what is sent at that moment gets no answer."""
 LONGEST_WAIT = 60.0  # seconds; a server that wants more is told to the operator instead
 _IDEMPOTENT = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 # These say that the request was not worked on, so that even a POST may be sent again.
@@ -81,7 +84,12 @@ class RestApi:
         attempts: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._http = httpx.Client(base_url=base_url, auth=ApiKey(key), timeout=timeout)
+        self._http = httpx.Client(
+            base_url=base_url,
+            auth=ApiKey(key),
+            timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+        )
         self._attempts = attempts
         self._sleep = sleep
         self._open_again = 0.0  # on the monotonic clock; the server asked all calls to wait

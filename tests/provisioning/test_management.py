@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -53,6 +54,18 @@ def management(api: ScriptedApi, waits: list[float]) -> Iterator[Management]:
 
 def error(code: int, message: str) -> dict[str, Any]:
     return {"code": code, "message": message, "details": []}
+
+
+def test_a_connection_is_not_used_again_when_the_server_may_be_closing_it(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioning.rest.IDLE_SECONDS", 0.05)
+    with Management(api.url, KEY, "warehouse") as management:
+        for _ in range(2):
+            api.answer({"data": DEVICE})
+            management.device("d1")
+            time.sleep(0.1)
+    assert api.connections == 2
 
 
 def test_every_request_carries_the_key(api: ScriptedApi, management: Management) -> None:

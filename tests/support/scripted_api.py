@@ -39,6 +39,7 @@ class ScriptedApi:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
+        self.connections = 0
         self._script: deque[Answer] = deque()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -70,6 +71,12 @@ class ScriptedApi:
         api = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                api.connections += 1
+
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 parts = urlsplit(self.path)
