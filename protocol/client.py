@@ -155,6 +155,7 @@ class ClientLink:
             event = await answer
         finally:
             forget()
+            self._stack.messages.abandon(message)
         if event.exception is not None:
             raise self._failure(event.exception)
         return event.message

@@ -76,6 +76,16 @@ class WindowedMessageManager(MessageManager):  # type: ignore[misc]
         """A message ID for somebody who sends past this manager over the same link."""
         return self._next_message_id()
 
+    def abandon(self, message: Message) -> None:
+        """Send a request no more that nobody waits for.
+
+        Late, it would overtake what was sent after it: of two reports the older would count.
+        """
+        waiting = self._backlogs.get(message.remote, [])
+        waiting[:] = [entry for entry in waiting if entry[0] is not message]
+        if (message.remote, message.mid) in self._active_exchanges:
+            self._remove_exchange(message)
+
     def dispatch_message(self, message: Message) -> None:
         """Take in a message; an empty NON, Zephyr devices' keep-alive, is answered with a reset."""
         if message.code is EMPTY and message.mtype is NON:

@@ -87,6 +87,32 @@ async def test_a_link_is_lost_when_retransmissions_run_out(net: Net) -> None:
         assert (await again.request(who())).code == CONTENT
 
 
+class Insistent(TransportTuning):  # type: ignore[misc]
+    """Sent again many times, more than a test waits for."""
+
+    ACK_TIMEOUT = 0.05
+    MAX_RETRANSMIT = 12
+
+
+async def test_a_request_that_nobody_waits_for_is_sent_no_more(net: Net) -> None:
+    """The cloud would take a report that comes late for the newest."""
+    server = await net.serve()
+    async with link_to(server.address, own_process=False) as wire:
+        link = await net.connect(wire.address, in_flight=1)
+        await wire.blackout()
+        given_up = [
+            Message(code=GET, uri_path=["who"], transport_tuning=Insistent()) for _ in range(3)
+        ]
+        async with asyncio.TaskGroup() as group:
+            for request in (group.create_task(link.request(message)) for message in given_up):
+                asyncio.get_running_loop().call_later(0.1, request.cancel)
+        sent = link.traffic.bytes_sent
+        await asyncio.sleep(0.5)
+        assert link.traffic.bytes_sent == sent
+        await wire.restore()
+        assert (await within(link.request(who()))).code == CONTENT
+
+
 async def test_a_new_handshake_from_a_known_address_replaces_the_old_session(net: Net) -> None:
     server = await net.serve()
     first = RawClient(server.address, PSK)
