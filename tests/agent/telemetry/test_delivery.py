@@ -14,7 +14,7 @@ from agent.telemetry.metrics import METRICS_PATH
 from tests.agent.telemetry.conftest import Cloud
 from tests.support.waiting import PATIENCE
 
-DOCUMENTS = 8
+DOCUMENTS = 10
 
 
 @pytest.fixture
@@ -29,12 +29,16 @@ def put(journal: SqliteJournal, kind: Kind, topic: str, document: object) -> Non
 async def test_4_29s_delay_telemetry_and_let_reports_through(
     cloud: Cloud, journal: SqliteJournal
 ) -> None:
-    for number in range(DOCUMENTS):
-        put(journal, Kind.STREAM, METRICS_PATH, {"id": number, "filling": "x" * 1500})
+    def put_documents(numbers: range) -> None:
+        for number in numbers:
+            put(journal, Kind.STREAM, METRICS_PATH, {"id": number, "filling": "x" * 1500})
+
+    put_documents(range(2))
     # A session that believes it may send 20 a second gets one 4.29 after the other.
     session = cloud.session(requests_per_second=20)
     cloud.deliver(journal, session)
     await cloud.await_stream(("edgeferry", "metrics"), lambda found: found)
+    put_documents(range(2, DOCUMENTS))
     put(journal, Kind.STATE, "edgeferry", {"state": "downloading"})
     put(journal, Kind.STATE, "edgeferry/worker", {"fps": 30})
     async with asyncio.timeout(2 * PATIENCE):
