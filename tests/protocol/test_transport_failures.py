@@ -33,8 +33,8 @@ class Impatient(TransportTuning):  # type: ignore[misc]
     MAX_RETRANSMIT = 2
 
 
-def who() -> Message:
-    return Message(code=GET, uri_path=["who"])
+def who(tuning: TransportTuning | None = None) -> Message:
+    return Message(code=GET, uri_path=["who"], transport_tuning=tuning)
 
 
 async def test_a_server_that_closes_takes_the_link_with_it_and_a_new_one_works(net: Net) -> None:
@@ -71,9 +71,7 @@ async def test_a_link_is_lost_when_retransmissions_run_out(net: Net) -> None:
     async with link_to(server.address, own_process=False) as wire:
         link = await net.connect(wire.address, in_flight=2)
         await wire.blackout()
-        messages = [
-            Message(code=GET, uri_path=["who"], transport_tuning=Impatient()) for _ in range(5)
-        ]
+        messages = [who(Impatient()) for _ in range(5)]
         results = await asyncio.gather(
             *(link.request(message) for message in messages), return_exceptions=True
         )
@@ -100,9 +98,7 @@ async def test_a_request_that_nobody_waits_for_is_sent_no_more(net: Net) -> None
     async with link_to(server.address, own_process=False) as wire:
         link = await net.connect(wire.address, in_flight=1)
         await wire.blackout()
-        given_up = [
-            Message(code=GET, uri_path=["who"], transport_tuning=Insistent()) for _ in range(3)
-        ]
+        given_up = [who(Insistent()) for _ in range(3)]
         async with asyncio.TaskGroup() as group:
             for request in (group.create_task(link.request(message)) for message in given_up):
                 asyncio.get_running_loop().call_later(0.1, request.cancel)

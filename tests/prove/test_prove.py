@@ -190,7 +190,7 @@ def test_fifty_good_models_are_deployed_that_no_run_had_before() -> None:
 def test_damage_is_the_same_for_the_same_number_and_seldom_none() -> None:
     model, other = TinyModel().build(), reversed_colours().build()
     damage = [mutated_model(model, other, number) for number in range(200)]
-    assert damage[:50] == [mutated_model(model, other, number) for number in range(50)]
+    assert damage == [mutated_model(model, other, number) for number in range(200)]
     assert sum(content == model for _, content in damage) < 10
     assert len({how for how, _ in damage}) > 20
 
